@@ -1,0 +1,90 @@
+import type { Digest, ExecutionMode, FlowId, JsonObject, JsonValue, PackId, RunId, StepId } from "@rumi/core";
+
+/** One call of one file of one pack, asked for by a step. Everything here is data the engine already checked. */
+export interface BlockCall {
+  readonly call_id: string;
+  readonly run_id: RunId;
+  readonly flow_id: FlowId;
+  readonly step_id: StepId;
+  /** Path of the step in the run, e.g. `loop/0/b`. */
+  readonly step_path: string;
+  readonly phase: string;
+  readonly attempt: number;
+  /** Same over retries and resume. */
+  readonly idempotency_key: string;
+  readonly owner_pack: PackId;
+  /** Snapshot digest the run is bound to for this pack. */
+  readonly digest: Digest;
+  /** Path below `/pack`, as resolved when the flow was composed. */
+  readonly file: string;
+  readonly runtime: "python" | "node";
+  readonly input: JsonValue;
+  /** The flow's inputs, for the block's context. */
+  readonly inputs: JsonObject;
+  /** Milliseconds this attempt may take. */
+  readonly timeout_ms: number;
+  /** A `principal_id` written in the flow; ignored, but audited when it differs from the owner. */
+  readonly claimed_principal?: string;
+  readonly on_log?: (line: { readonly stream: "stdout" | "stderr"; readonly text: string }) => void;
+}
+
+/** How a block call ended. A refusal is a failure with `retryable: false`. */
+export type BlockOutcome =
+  | {
+      readonly ok: true;
+      readonly value: JsonValue;
+      readonly execution_mode: ExecutionMode;
+      readonly warnings: readonly string[];
+      readonly duration_ms: number;
+    }
+  | {
+      readonly ok: false;
+      /** `sandbox.*`, `approval.*` or `flow.*`. */
+      readonly code: string;
+      readonly error_type: string;
+      readonly message: string;
+      readonly remedy?: string;
+      readonly execution_mode: ExecutionMode;
+      readonly retryable: boolean;
+      /** Safe facts for the operator: exception_type, traceback, exit_code, signal. */
+      readonly details?: JsonObject;
+      readonly warnings?: readonly string[];
+      readonly duration_ms: number;
+    };
+
+/** Runs blocks. Never throws; abort means cancel. */
+export interface BlockRunner {
+  run(call: BlockCall, signal: AbortSignal): Promise<BlockOutcome>;
+}
+
+/** Where the file of a step is and which bytes it is bound to, decided when a flow is composed. */
+export type BlockTarget =
+  | { readonly found: true; readonly file: string; readonly runtime: "python" | "node"; readonly digest: Digest }
+  /** `pack` / `file`: nothing there (step status `missing`). */
+  | { readonly found: false; readonly missing: "pack" | "file"; readonly message: string };
+
+/** Finds the file of a step. Pure lookup on approved snapshots; nothing is run. */
+export interface BlockResolver {
+  resolve(pack: PackId, file: string): BlockTarget;
+}
+
+/** Called by `handler` steps. `open` handlers: any flow. `operator` handlers: official flows only. */
+export interface KernelHandler {
+  readonly name: `kernel:${string}`;
+  readonly kind: "open" | "operator";
+  /** Problems with literal args, found at load; empty when fine. */
+  checkArgs?(args: JsonObject): readonly string[];
+  /** @throws FlowError `kernel.invalid_args` */
+  run(args: JsonObject, scope: HandlerScope): Promise<JsonValue> | JsonValue;
+}
+
+/** What a handler may see of the run. */
+export interface HandlerScope {
+  readonly run_id: RunId;
+  readonly flow_id: FlowId;
+  readonly step_id: StepId;
+  /** The step's principal: a pack id, or `system`. */
+  readonly principal: string;
+  readonly ctx: { get(key: string): JsonValue | undefined; set(key: string, value: JsonValue): void };
+  readonly signal: AbortSignal;
+}
