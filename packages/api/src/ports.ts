@@ -1,0 +1,130 @@
+import type { AuditSink, Clock, JsonObject, Logger, Random } from "@rumi/core";
+import type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
+import type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
+import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
+import type { ApproveAnswer, PackReview, PackState, PackSummary, RejectAnswer, ScanAnswer } from "./schemas/packs.ts";
+import type { TokenRecord } from "./schemas/tokens.ts";
+import type { TokenRegistry } from "./token-registry.ts";
+
+/** A value now or soon: in-memory answers need no promise. */
+export type Soon<T> = T | Promise<T>;
+
+/**
+ * Packs and the decisions on them. Every method that names a pack first looks at its folder, so none needs a scan before it.
+ * All @throws RumiError, e.g. `approval.pack_not_found`, `approval.digest_moved`, `approval.blocked`.
+ */
+export interface PacksPort {
+  list(): Soon<readonly PackSummary[]>;
+  /** Looks at every folder first; installed and modified packs. */
+  pending(): Soon<readonly PackSummary[]>;
+  status(packId: string): Soon<PackState>;
+  review(packId: string): Soon<PackReview>;
+  scan(): Soon<ScanAnswer>;
+  /** Without `expected_digest` the live tree is approved. */
+  approve(
+    packId: string,
+    options: { readonly expected_digest?: string; readonly unblock?: boolean; readonly notes?: string; readonly actor: string },
+  ): Soon<ApproveAnswer>;
+  reject(packId: string, options: { readonly reason?: string; readonly actor: string }): Soon<RejectAnswer>;
+  /** The pack's bytes are untouched; a disabled pack's calls are refused. */
+  enable(packId: string, actor: string): Soon<unknown>;
+  disable(packId: string, actor: string): Soon<unknown>;
+}
+
+/** The flows that could run now. Null for an unknown id. */
+export interface FlowsPort {
+  list(): Soon<readonly FlowSummary[]>;
+  get(flowId: string): Soon<FlowDetail | null>;
+  effective(flowId: string): Soon<EffectiveFlow | null>;
+}
+
+/** One run asked for. Inputs are data; nothing here carries code, steps or a principal. */
+export interface RunRequest {
+  readonly flow_id: string;
+  readonly inputs: JsonObject;
+  readonly timeout_ms: number;
+  /** The token's actor, `token:<id>`; runs are shown to it alone when it may only run. */
+  readonly caller: string;
+  /** The effective digest the caller expects; another one is refused. */
+  readonly digest?: string;
+  /** Called once when the run has its id. A runner that cannot say it answers an `async` request at the end instead. */
+  readonly on_started?: (runId: string) => void;
+}
+
+/** Runs of flows. @throws RumiError `flow.not_found` `flow.not_runnable` `flow.too_many_runs` `flow.invalid_input` `flow.input_type` `storage.full` */
+export interface RunsPort {
+  /** Resolves when the run has ended, however it ended. A client that leaves does not reach here. */
+  run(request: RunRequest): Promise<Run>;
+  /** Newest first. */
+  list(filter: { readonly flow_id?: string; readonly state?: RunState; readonly caller?: string }): Soon<readonly RunRecord[]>;
+  get(runId: string): Soon<RunRecord | null>;
+  /** @throws RumiError `flow.run_not_found` `flow.run_finished` */
+  cancel(runId: string, reason: string | undefined, actor: string): Soon<{ readonly state: string }>;
+}
+
+/** The sandbox as an operator sees it. */
+export interface SandboxStatusPort {
+  status(options?: { readonly fresh?: boolean }): Soon<EngineStatus>;
+  /** Pins the images that the configured names mean now; all runtimes without one. @throws RumiError `sandbox.image_missing` `sandbox.docker_required` */
+  pin(runtime: "python" | "node" | undefined, actor: string): Soon<readonly ImagePin[]>;
+}
+
+/** Warm instances of packs. @throws RumiError `approval.*` `sandbox.*` */
+export interface InstancesPort {
+  list(): Soon<readonly InstanceView[]>;
+  /** Starts an instance of the approved digest, for each runtime the pack uses when none is named. */
+  start(packId: string, runtime: "python" | "node" | undefined, actor: string): Soon<readonly InstanceView[]>;
+  /** Stops after the calls in flight; answers what was stopped. */
+  stop(packId: string, runtime: "python" | "node" | undefined, actor: string): Soon<readonly InstanceView[]>;
+  /** Removes at once, calls in flight end `cancelled`; answers what was removed. */
+  remove(packId: string, runtime: "python" | "node" | undefined, actor: string): Soon<readonly InstanceView[]>;
+}
+
+/** The daemon itself. */
+export interface DaemonPort {
+  /** Memory only: asked on every request. */
+  phase(): "starting" | "running" | "stopping";
+  health(): Soon<HealthAnswer>;
+  status(): Soon<DaemonStatus>;
+  /** The counts of `pending/summary.json`. */
+  pending(): Soon<unknown>;
+  diagnostics(filter: DiagnosticsQuery): Soon<DiagnosticsAnswer>;
+}
+
+/** Reading the audit log. */
+export interface AuditReadPort {
+  query(
+    filter: AuditFilterQuery & { readonly limit: number; readonly cursor?: string },
+  ): Soon<{ readonly items: readonly unknown[]; readonly next_cursor: string | null }>;
+  summary(): Soon<unknown>;
+  verify(): Soon<AuditVerdict>;
+}
+
+/** Where token records are kept, signed. `tampered`: no token holds. */
+export interface TokenStore {
+  load(): Promise<
+    { readonly state: "absent" } | { readonly state: "ok"; readonly tokens: readonly TokenRecord[] } | { readonly state: "tampered"; readonly reason: string }
+  >;
+  /** Replaces all records in one atomic write. */
+  save(tokens: readonly TokenRecord[]): Promise<void>;
+}
+
+/** Texts of one language: message key to template with `{name}` holes. */
+export type Messages = ReadonlyMap<string, string>;
+
+/** Everything the API asks of the house. */
+export interface ApiDeps {
+  readonly packs: PacksPort;
+  readonly flows: FlowsPort;
+  readonly runs: RunsPort;
+  readonly sandbox: SandboxStatusPort;
+  readonly instances: InstancesPort;
+  readonly daemon: DaemonPort;
+  readonly audit: AuditReadPort;
+  readonly auditSink: AuditSink;
+  readonly tokens: TokenRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
