@@ -1,0 +1,312 @@
+import type { HttpBindings } from "@hono/node-server";
+import { sha256 } from "@rumi/core";
+import { Hono } from "hono";
+import type { Context } from "hono";
+import * as v from "valibot";
+import { parseBody, readBody } from "./body.ts";
+import { codeEntry } from "./codes.ts";
+import type { Envelope } from "./envelope.ts";
+import { ApiError } from "./errors.ts";
+import type { RequestIssue } from "./errors.ts";
+import { failureEnvelope, failureOf } from "./failure.ts";
+import type { Failure } from "./failure.ts";
+import { IdempotencyKeys } from "./idempotency.ts";
+import { DEFAULT_API_LIMITS } from "./limits.ts";
+import type { ApiLimits } from "./limits.ts";
+import { preferredLanguage } from "./messages.ts";
+import type { Language } from "./messages.ts";
+import { isAllowedHost, judgeOrigin } from "./origin.ts";
+import type { FrontDoorOptions } from "./origin.ts";
+import type { ApiDeps, Messages } from "./ports.ts";
+import { SlidingWindow } from "./rate-limit.ts";
+import { ALL_ROUTES } from "./route-table.ts";
+import { honoPath, matchesShape, Reply } from "./route.ts";
+import type { Route, RouteContext, Schema } from "./route.ts";
+import { mayCall, scopeName } from "./scopes.ts";
+import type { Caller } from "./token-registry.ts";
+
+/** What an operator may set. */
+export interface ApiOptions extends Partial<FrontDoorOptions> {
+  readonly limits?: Partial<ApiLimits>;
+  /** Texts for `error` by language; English needs none. */
+  readonly messages?: Readonly<Partial<Record<Language, Messages>>>;
+}
+
+/** What every request carries through the pipeline. */
+export interface ApiEnv {
+  Bindings: Partial<HttpBindings>;
+  Variables: { requestId: string; caller: Caller; corsOrigin: string | undefined };
+}
+
+type ApiContext = Context<ApiEnv>;
+
+const METHODS = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+const PREFLIGHT_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
+/** Seconds a browser may keep a preflight's answer. Source: page 40, section 1. */
+const PREFLIGHT_MAX_AGE = "600";
+
+/** The HTTP face of the daemon. Nothing listens yet: see `serveApi`. */
+export interface Api {
+  readonly app: Hono<ApiEnv>;
+  /** One failure as a whole answer, for faults that never reach the app. */
+  readonly refuse: (error: unknown) => Response;
+}
+
+/** Builds the app from the route table. Checks, in order: Host, Origin, `/health`, token, rate, route, scope, body, schema. */
+export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
+  const limits: ApiLimits = { ...DEFAULT_API_LIMITS, ...options.limits };
+  const door: FrontDoorOptions = { allowedHosts: options.allowedHosts ?? [], corsOrigins: options.corsOrigins ?? [] };
+  const messages = options.messages ?? {};
+  const windowMs = limits.rateWindowSeconds * 1000;
+  const tokenRate = new SlidingWindow(deps.clock, { limit: limits.tokenRateLimit, windowMs });
+  const addressRate = new SlidingWindow(deps.clock, { limit: limits.addressRateLimit, windowMs });
+  const idempotency = new IdempotencyKeys(deps.clock);
+  const app = new Hono<ApiEnv>();
+
+  const takeRate = (table: SlidingWindow, key: string): void => {
+    const verdict = table.take(key);
+    if (verdict.allowed) return;
+    throw new ApiError("rate.limited", "too many requests", { details: { retry_after_seconds: verdict.retryAfterSeconds } });
+  };
+
+  app.use("*", async (c, next) => {
+    c.set("requestId", `req_${deps.random.hex(12)}`);
+    if (c.req.raw.url.length > limits.maxUrlBytes) throw new ApiError("request.too_large", `the URL is longer than ${limits.maxUrlBytes} bytes`);
+    const host = c.req.header("host") ?? new URL(c.req.raw.url).host;
+    if (!isAllowedHost(host, door)) throw new ApiError("http.host_rejected", "this host is not served here");
+    const origin = c.req.header("origin");
+    if (origin !== undefined) {
+      const verdict = judgeOrigin(origin, host, door);
+      if (verdict === "refused") throw new ApiError("http.origin_rejected", "this origin may not call the API");
+      if (verdict === "allowed") c.set("corsOrigin", origin);
+      if (c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined) {
+        takeRate(addressRate, addressOf(c));
+        return preflight(c);
+      }
+    }
+    if (c.req.path === "/health") {
+      takeRate(addressRate, addressOf(c));
+      assertServing(deps, true);
+      return await next();
+    }
+    const caller = callerOf(c, deps);
+    if (caller === null) {
+      takeRate(addressRate, addressOf(c));
+      throw new ApiError("auth.required", "Unauthorized");
+    }
+    takeRate(tokenRate, caller.token_id);
+    assertServing(deps, false);
+    c.set("caller", caller);
+    await next();
+  });
+
+  for (const row of ALL_ROUTES) {
+    app.on(row.method, honoPath(row.path), async (c) => await serveRoute(c, row));
+  }
+
+  async function serveRoute(c: ApiContext, row: Route): Promise<Response> {
+    const caller = row.scope === "open" ? NOBODY : c.get("caller");
+    if (!mayCall(caller.scopes, row.scope)) {
+      throw new ApiError("auth.scope", `this needs a token with the scope ${scopeName(row.scope)}`, {
+        details: { scope: typeof row.scope === "string" ? row.scope : (row.scope[0] ?? "read") },
+      });
+    }
+    const params = parsePart(row.params, c.req.param(), "request.invalid_id", "the id in the path is not valid");
+    const bytes =
+      row.method === "GET"
+        ? new Uint8Array()
+        : await readBody(c.req.raw, c.env?.incoming, { maxBytes: limits.maxBodyBytes, timeoutMs: limits.bodySeconds * 1000 });
+    const json = parseBody(bytes, c.req.header("content-type") ?? null);
+    const query = parsePart(row.query, plainQuery(c), "request.invalid", "the query is not valid");
+    const body = parsePart(row.body, json, "request.invalid", "the body is not valid");
+    const context: RouteContext = {
+      deps,
+      caller,
+      requestId: c.get("requestId"),
+      idempotencyKey: c.req.header("idempotency-key") ?? null,
+      idempotency,
+      bodyDigest: () => sha256(bytes),
+    };
+    const seconds = row.timeoutSeconds ?? limits.handlerSeconds;
+    const result = await within(Promise.resolve(row.handler({ params, query, body }, context)), seconds);
+    if (row.name === "openapi") return answer(c, 200, result);
+    if (!(result instanceof Reply)) return answer(c, 200, success(result));
+    if (result.failure === null) return answer(c, result.status, success(result.data));
+    const entry = codeEntry(result.failure.code);
+    const failure: Failure = {
+      status: result.status,
+      code: result.failure.code,
+      error: result.failure.error,
+      data: {
+        ...(result.data as Record<string, unknown>),
+        retryable: entry.retryable,
+        ...(result.failure.remedy === undefined ? {} : { remedy: result.failure.remedy }),
+      },
+      details: {},
+      retryAfterSeconds: result.status === 429 ? 1 : null,
+      internal: false,
+    };
+    return fail(c, failure);
+  }
+
+  app.notFound((c) => {
+    const methods = ALL_ROUTES.filter((row) => matchesShape(row.path, c.req.path)).map((row) => row.method);
+    if (methods.length === 0) return refuse(c, new ApiError("http.not_found", "there is nothing at this path"));
+    const allow = [...new Set(methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))].join(", ");
+    return refuse(c, new ApiError("http.method", "this path does not answer that method", { details: { allow } }));
+  });
+  app.onError((error, c) => refuse(c, error));
+
+  async function refuse(c: ApiContext, error: unknown): Promise<Response> {
+    const failure = failureOf(error);
+    if (failure.internal) await recordInternal(deps, c, error);
+    if (failure.status === 401 || failure.status === 403 || failure.status === 421) await recordDenied(deps, c, failure);
+    return fail(c, failure, typeof failure.details["allow"] === "string" ? { Allow: failure.details["allow"] } : {});
+  }
+
+  function fail(c: ApiContext, failure: Failure, headers: Record<string, string> = {}): Response {
+    const language = preferredLanguage(c.req.header("accept-language"));
+    if (failure.status === 401) headers["WWW-Authenticate"] = "Bearer";
+    if (failure.retryAfterSeconds !== null) headers["Retry-After"] = String(failure.retryAfterSeconds);
+    return answer(c, failure.status, failureEnvelope(failure, language, messages), headers);
+  }
+
+  return {
+    app,
+    refuse: (error) => {
+      const failure = failureOf(error);
+      const body = JSON.stringify(failureEnvelope(failure, "en", {}));
+      return new Response(body, { status: failure.status, headers: { ...SECURITY_HEADERS, "X-Request-Id": `req_${deps.random.hex(12)}` } });
+    },
+  };
+}
+
+const NOBODY: Caller = { token_id: "", actor: "nobody", scopes: [], allowed_flow_ids: [] };
+
+const SECURITY_HEADERS = {
+  "Content-Type": "application/json; charset=utf-8",
+  "Cache-Control": "no-store",
+  "X-Content-Type-Options": "nosniff",
+  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+} as const;
+
+function success<Data>(data: Data): Envelope<Data> {
+  return { success: true, data, error: null, code: null };
+}
+
+/** One whole answer: JSON text, the fixed headers, the request id. */
+function answer(c: ApiContext, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(JSON.stringify(body), { status, headers: { ...SECURITY_HEADERS, "X-Request-Id": c.get("requestId"), ...corsHeaders(c), ...headers } });
+}
+
+function corsHeaders(c: ApiContext): Record<string, string> {
+  const origin = c.get("corsOrigin");
+  return origin === undefined ? {} : { "Access-Control-Allow-Origin": origin, Vary: "Origin" };
+}
+
+function preflight(c: ApiContext): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      ...corsHeaders(c),
+      Vary: "Origin",
+      "Access-Control-Allow-Methods": METHODS,
+      "Access-Control-Allow-Headers": PREFLIGHT_HEADERS,
+      "Access-Control-Max-Age": PREFLIGHT_MAX_AGE,
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+      "X-Request-Id": c.get("requestId"),
+    },
+  });
+}
+
+function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
+  const phase = deps.daemon.phase();
+  if (phase === "stopping") throw new ApiError("daemon.stopping", "the daemon is stopping");
+  if (alsoStarting && phase === "starting") throw new ApiError("daemon.starting", "the daemon is still starting");
+}
+
+function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {
+  const match = /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "");
+  return match?.[1] === undefined ? null : deps.tokens.verify(match[1]);
+}
+
+function addressOf(c: ApiContext): string {
+  return c.env?.incoming?.socket.remoteAddress ?? "unknown";
+}
+
+/** Query as plain values; a repeated name becomes a list, which every schema here refuses. */
+function plainQuery(c: ApiContext): Record<string, unknown> {
+  const plain: Record<string, unknown> = {};
+  for (const [name, values] of Object.entries(c.req.queries())) plain[name] = values.length === 1 ? values[0] : values;
+  return plain;
+}
+
+function parsePart(schema: Schema, value: unknown, code: "request.invalid" | "request.invalid_id", message: string): never {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) return parsed.output as never;
+  const issues: RequestIssue[] = parsed.issues.slice(0, 20).map((issue) => ({
+    code,
+    path: `/${(issue.path ?? []).map((item) => String(item.key).slice(0, 128).replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`,
+    message: issue.message.slice(0, 200),
+  }));
+  throw new ApiError(code, message, { details: { issues } });
+}
+
+async function within<T>(work: Promise<T>, seconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ApiError("http.timeout", `no answer within ${seconds} seconds; the work goes on`));
+    }, seconds * 1000);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Path of a request as the audit may keep it: bounded, no query. */
+function auditedPath(c: ApiContext): string {
+  return c.req.path.slice(0, 200);
+}
+
+async function recordInternal(deps: ApiDeps, c: ApiContext, error: unknown): Promise<void> {
+  const detail = error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error);
+  const entry = {
+    category: "system",
+    severity: "error",
+    action: "api_internal_error",
+    success: false,
+    error: error instanceof Error ? error.message.slice(0, 2000) : "unknown error",
+    details: { request_id: c.get("requestId"), method: c.req.method, path: auditedPath(c), detail: detail.slice(0, 2000) },
+  } as const;
+  deps.logger.log("error", "a handler failed", { request_id: c.get("requestId") });
+  await deps.auditSink.record(entry).catch(() => undefined);
+}
+
+/** A denial stands even when it cannot be written down. */
+async function recordDenied(deps: ApiDeps, c: ApiContext, failure: Failure): Promise<void> {
+  const caller = c.get("caller") as Caller | undefined;
+  await deps.auditSink
+    .record({
+      category: "security",
+      severity: "warning",
+      action: "api_denied",
+      success: false,
+      rejection_reason: failure.code,
+      details: {
+        request_id: c.get("requestId"),
+        status: failure.status,
+        code: failure.code,
+        method: c.req.method,
+        path: auditedPath(c),
+        address: addressOf(c),
+        ...(caller === undefined ? {} : { actor: caller.actor }),
+      },
+    })
+    .catch(() => {
+      deps.logger.log("error", "a denial could not be audited", { request_id: c.get("requestId") });
+    });
+}

@@ -1,0 +1,125 @@
+import { RumiError } from "@rumi/core";
+import type * as v from "valibot";
+import type { Envelope, FailureData } from "../envelope.ts";
+import { ROUTES } from "../route-table.ts";
+import type { RouteName, TableRoute } from "../route-table.ts";
+
+/** Codes of the client itself. */
+export type ClientErrorCode = "client.unreachable" | "client.not_rumi";
+
+/** No answer of a Rumi daemon came. */
+export class ClientError extends RumiError<ClientErrorCode> {}
+
+/** Where the daemon is and who asks. */
+export interface ClientOptions {
+  readonly url: string;
+  readonly token?: string;
+  /** Language of `error` texts. */
+  readonly language?: string;
+  readonly fetch?: typeof fetch;
+}
+
+type RouteNamed<Name extends RouteName> = Extract<TableRoute, { readonly name: Name }>;
+type InputOf<S> = S extends v.GenericSchema<infer In, unknown> ? In : never;
+type OutputOf<S> = S extends v.GenericSchema<unknown, infer Out> ? Out : never;
+type QueryText<Q> = { readonly [K in keyof Q]?: string | number | boolean | undefined };
+type Part<Key extends string, T> = keyof T extends never
+  ? { readonly [K in Key]?: never }
+  : { [K in keyof T]-?: undefined extends T[K] ? never : K }[keyof T] extends never
+    ? { readonly [K in Key]?: T }
+    : { readonly [K in Key]: T };
+
+/** What a call of a route takes: its path parameters, query and body, as far as it has them. */
+export type CallInput<Name extends RouteName> = Part<"params", InputOf<RouteNamed<Name>["params"]>> &
+  Part<"query", QueryText<InputOf<RouteNamed<Name>["query"]>>> &
+  Part<"body", InputOf<RouteNamed<Name>["body"]>> & { readonly signal?: AbortSignal; readonly idempotencyKey?: string };
+
+/** The data of a route's answer. */
+export type CallData<Name extends RouteName> = OutputOf<RouteNamed<Name>["data"]>;
+
+/** An answer: the envelope, with its HTTP facts. */
+export type ApiAnswer<Data> = { readonly status: number; readonly requestId: string | null; readonly retryAfterSeconds: number | null } & (
+  | { readonly ok: true; readonly data: Data; readonly envelope: Envelope<Data> }
+  | {
+      readonly ok: false;
+      readonly code: string;
+      readonly error: string;
+      readonly data: (FailureData & Partial<Data>) | FailureData | null;
+      readonly envelope: Envelope<Data>;
+    }
+);
+
+/** A typed caller of the API. A refusal is an answer; only silence throws. */
+export interface Client {
+  /** Calls one route by its name. @throws ClientError `client.unreachable` `client.not_rumi` */
+  call<const Name extends RouteName>(name: Name, input?: CallInput<Name>): Promise<ApiAnswer<CallData<Name>>>;
+}
+
+interface LooseInput {
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly query?: Readonly<Record<string, unknown>>;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+  readonly idempotencyKey?: string;
+}
+
+/** Makes a client. No connection is opened before the first call. */
+export function createClient(options: ClientOptions): Client {
+  const send = options.fetch ?? fetch;
+  return {
+    call: async (name, input) => {
+      const row = ROUTES.find((item) => item.name === name);
+      if (row === undefined) throw new ClientError("client.not_rumi", `there is no route ${name}`);
+      const { params = {}, query = {}, body, signal, idempotencyKey } = (input ?? {}) as LooseInput;
+      const headers: Record<string, string> = { Accept: "application/json" };
+      if (options.token !== undefined) headers["Authorization"] = `Bearer ${options.token}`;
+      if (options.language !== undefined) headers["Accept-Language"] = options.language;
+      if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
+      if (body !== undefined) headers["Content-Type"] = "application/json";
+      const init: RequestInit = { method: row.method, headers };
+      if (body !== undefined) init.body = JSON.stringify(body);
+      if (signal !== undefined) init.signal = signal;
+      let response: Response;
+      let text: string;
+      try {
+        response = await send(addressOf(options.url, row.path, params, query), init);
+        text = await response.text();
+      } catch (error) {
+        if (signal?.aborted === true) throw error;
+        throw new ClientError("client.unreachable", "the daemon does not answer", { cause: error, details: { url: options.url }, remedy: "rumi start" });
+      }
+      return readAnswer(name, response, text);
+    },
+  };
+}
+
+function addressOf(base: string, path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>>): URL {
+  const filled = path.replaceAll(/\{(\w+)\}/gu, (_, name: string) => encodeURIComponent(String(params[name] ?? "")));
+  const url = new URL(filled, base);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
+  return url;
+}
+
+function readAnswer<Data>(name: string, response: Response, text: string): ApiAnswer<Data> {
+  const facts = {
+    status: response.status,
+    requestId: response.headers.get("x-request-id"),
+    retryAfterSeconds: Number(response.headers.get("retry-after") ?? Number.NaN) || null,
+  };
+  let envelope: unknown;
+  try {
+    envelope = JSON.parse(text);
+  } catch (error) {
+    throw new ClientError("client.not_rumi", "the answer is not a Rumi daemon's", { cause: error, details: { status: response.status } });
+  }
+  if (name === "openapi" && response.ok) {
+    const data = envelope as Data;
+    return { ...facts, ok: true, data, envelope: { success: true, data, error: null, code: null } };
+  }
+  const read = envelope as Envelope<Data>;
+  if (typeof envelope !== "object" || envelope === null || typeof read.success !== "boolean") {
+    throw new ClientError("client.not_rumi", "the answer is not a Rumi daemon's", { details: { status: response.status } });
+  }
+  if (read.success) return { ...facts, ok: true, data: read.data, envelope: read };
+  return { ...facts, ok: false, code: read.code, error: read.error, data: read.data, envelope: read };
+}

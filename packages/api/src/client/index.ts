@@ -1,0 +1,13 @@
+export { ClientError, createClient } from "./client.ts";
+export type { ApiAnswer, Client, ClientErrorCode, ClientOptions } from "./client.ts";
+export { ROUTES } from "../route-table.ts";
+export type { RouteName } from "../route-table.ts";
+export { CODES } from "../codes.ts";
+export type { CodeEntry } from "../codes.ts";
+export { fillMessage, LANGUAGES, parseMessages } from "../messages.ts";
+export type { Language } from "../messages.ts";
+export type { Messages } from "../ports.ts";
+export { REVIEW_SECTIONS } from "../schemas/packs.ts";
+export type { PackReview, PackState, PackSummary, ReviewChange, ReviewFile, ReviewSection } from "../schemas/packs.ts";
+export type { Run, RunRecord } from "../schemas/flows.ts";
+export type { Envelope } from "../envelope.ts";

@@ -1,0 +1,32 @@
+import type { JsonObject } from "@rumi/core";
+import { openApiDocument } from "./openapi.ts";
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
+import { containerRoutes } from "./routes/containers.ts";
+import { daemonRoutes } from "./routes/daemon.ts";
+import { flowRoutes } from "./routes/flows.ts";
+import { packRoutes } from "./routes/packs.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+import { JsonMap } from "./schemas/common.ts";
+
+const openApiRoute = route({
+  name: "openapi",
+  method: "GET",
+  path: "/openapi.json",
+  scope: "read",
+  summary: "This API as an OpenAPI 3.1 document, without envelope",
+  verb: "status --openapi",
+  data: JsonMap,
+  handler: (): JsonObject => openApiDocument(ALL_ROUTES),
+});
+
+/** The one table of endpoints: routing, OpenAPI and the typed client derive from it. */
+export const ROUTES = [...packRoutes, ...flowRoutes, ...containerRoutes, ...daemonRoutes, ...tokenRoutes, openApiRoute] as const;
+
+/** Any row of the table, with its own types. */
+export type TableRoute = (typeof ROUTES)[number];
+/** The name of a row. */
+export type RouteName = TableRoute["name"];
+
+/** The table for code that treats all rows alike. */
+export const ALL_ROUTES: readonly Route[] = ROUTES as unknown as readonly Route[];

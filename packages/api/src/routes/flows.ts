@@ -1,0 +1,202 @@
+import { jsonDigest } from "@rumi/core";
+import * as v from "valibot";
+import { codeEntry, fillRemedy } from "../codes.ts";
+import { publicFailureText } from "../envelope.ts";
+import { ApiError } from "../errors.ts";
+import { cutPage } from "../page.ts";
+import type { RunRequest } from "../ports.ts";
+import { Reply, route } from "../route.ts";
+import type { RouteContext } from "../route.ts";
+import { page, PageEntries } from "../schemas/common.ts";
+import {
+  CancelAnswer,
+  CancelBody,
+  DEFAULT_RUN_SECONDS,
+  EffectiveFlow,
+  FlowDetail,
+  FlowParams,
+  FlowSummary,
+  MAX_ASYNC_RUN_SECONDS,
+  MAX_RUN_SECONDS,
+  Run,
+  RunBody,
+  RunListQuery,
+  RunParams,
+  RunRecord,
+  RunStarted,
+} from "../schemas/flows.ts";
+import { mayCall } from "../scopes.ts";
+import type { Caller } from "../token-registry.ts";
+import { refuseUnknownFlow, refuseUnknownRun } from "./not-found.ts";
+
+/** Seconds a run route waits beyond the run's own deadline before it gives up on an answer. */
+const RUN_ANSWER_GRACE_SECONDS = 30;
+
+/** The caller whose runs alone may be seen, or undefined for one who sees all. */
+function ownRunsOnly(caller: Caller): string | undefined {
+  return mayCall(caller.scopes, "read") ? undefined : caller.actor;
+}
+
+function assertMayRun(caller: Caller, flowId: string): void {
+  if (caller.allowed_flow_ids === "*" || caller.allowed_flow_ids.includes(flowId)) return;
+  throw new ApiError("auth.scope", "this token may not run that flow", { details: { scope: "run", flow_id: flowId } });
+}
+
+/** Seconds within what the API allows: at least 1. */
+function clampSeconds(asked: number | undefined, isAsync: boolean): number {
+  const most = isAsync ? MAX_ASYNC_RUN_SECONDS : MAX_RUN_SECONDS;
+  return Math.min(most, Math.max(1, asked ?? DEFAULT_RUN_SECONDS));
+}
+
+function publicRun<R extends Run>(run: R): R {
+  return run.reason === null ? run : { ...run, reason: publicFailureText(run.reason) };
+}
+
+/** A finished run as an answer: completed and aborted are 200, the others their code's status with the run in `data`. */
+function runReply(run: Run): Reply<Run> {
+  const shown = publicRun(run);
+  if (run.state === "completed" || run.state === "aborted" || run.state === "running" || run.state === "queued") return new Reply(200, shown);
+  const code = run.code ?? (run.state === "timed_out" ? "flow.timeout" : run.state === "cancelled" ? "sandbox.cancelled" : "internal");
+  const entry = codeEntry(code);
+  const remedy = run.remedy ?? (entry.remedy === null ? null : fillRemedy(entry.remedy, { flow_id: run.flow_id, run_id: run.run_id }));
+  return new Reply(entry.status, shown, { code, error: shown.reason ?? `the run ended ${run.state}`, ...(remedy === null ? {} : { remedy }) });
+}
+
+/** Starts a run; resolves at its end, or with its id as soon as there is one. */
+function startRun(context: RouteContext, request: RunRequest, isAsync: boolean): Promise<Reply<Run | { run_id: string }>> {
+  if (!isAsync) return context.deps.runs.run(request).then(runReply);
+  return new Promise((resolve, reject) => {
+    context.deps.runs
+      .run({
+        ...request,
+        on_started: (runId) => {
+          resolve(new Reply(202, { run_id: runId }));
+        },
+      })
+      .then((run) => {
+        resolve(new Reply(202, { run_id: run.run_id }));
+      }, reject);
+  });
+}
+
+/** Flows and their runs. */
+export const flowRoutes = [
+  route({
+    name: "flows.list",
+    method: "GET",
+    path: "/api/flows",
+    scope: "read",
+    summary: "The flows that could run now",
+    verb: "flow list",
+    query: v.strictObject(PageEntries),
+    data: page("flows", FlowSummary),
+    handler: async ({ query }, { deps }) => {
+      const cut = cutPage(await deps.flows.list(), (flow) => flow.flow_id, query);
+      return { flows: cut.items, count: cut.items.length, next_cursor: cut.next_cursor };
+    },
+  }),
+  route({
+    name: "flows.show",
+    method: "GET",
+    path: "/api/flows/{id}",
+    scope: "read",
+    summary: "One flow as its file says it",
+    verb: "flow show",
+    params: FlowParams,
+    data: FlowDetail,
+    handler: async ({ params }, { deps }) => (await deps.flows.get(params.id)) ?? refuseUnknownFlow(params.id),
+  }),
+  route({
+    name: "flows.effective",
+    method: "GET",
+    path: "/api/flows/{id}/effective",
+    scope: "read",
+    summary: "One flow with every modifier applied, each step with its origin",
+    verb: "flow show --effective",
+    params: FlowParams,
+    data: EffectiveFlow,
+    handler: async ({ params }, { deps }) => (await deps.flows.effective(params.id)) ?? refuseUnknownFlow(params.id),
+  }),
+  route({
+    name: "flows.run",
+    method: "POST",
+    path: "/api/flows/{id}/run",
+    scope: "run",
+    summary: "Run a flow with these inputs and answer its result",
+    verb: "flow run",
+    params: FlowParams,
+    body: RunBody,
+    data: v.union([Run, RunStarted]),
+    timeoutSeconds: MAX_RUN_SECONDS + RUN_ANSWER_GRACE_SECONDS,
+    handler: async ({ params, body }, context) => {
+      const { caller, deps } = context;
+      assertMayRun(caller, params.id);
+      if (deps.daemon.phase() === "starting") throw new ApiError("daemon.starting", "the daemon is still starting");
+      const isAsync = body.async ?? false;
+      const request: RunRequest = {
+        flow_id: params.id,
+        inputs: body.inputs ?? {},
+        timeout_ms: Math.round(clampSeconds(body.timeout, isAsync) * 1000),
+        caller: caller.actor,
+        ...(body.digest === undefined ? {} : { digest: body.digest }),
+      };
+      if (context.idempotencyKey === null) return await startRun(context, request, isAsync);
+      const fingerprint = jsonDigest([params.id, context.bodyDigest()]);
+      return await context.idempotency.once(caller.token_id, context.idempotencyKey, fingerprint, () => startRun(context, request, isAsync));
+    },
+  }),
+  route({
+    name: "runs.list",
+    method: "GET",
+    path: "/api/runs",
+    scope: ["read", "run"],
+    summary: "Runs, newest first",
+    verb: "run list",
+    query: v.strictObject({ ...RunListQuery, ...PageEntries }),
+    data: page("runs", RunRecord),
+    handler: async ({ query }, { deps, caller }) => {
+      const own = ownRunsOnly(caller);
+      const all = await deps.runs.list({
+        ...(query.flow_id === undefined ? {} : { flow_id: query.flow_id }),
+        ...(query.state === undefined ? {} : { state: query.state }),
+        ...(own === undefined ? {} : { caller: own }),
+      });
+      const seen = own === undefined ? all : all.filter((run) => run.caller === own);
+      const cut = cutPage(seen, (run) => run.run_id, query);
+      return { runs: cut.items.map(publicRun), count: cut.items.length, next_cursor: cut.next_cursor };
+    },
+  }),
+  route({
+    name: "runs.get",
+    method: "GET",
+    path: "/api/runs/{id}",
+    scope: ["read", "run"],
+    summary: "One run with its steps",
+    verb: "run show",
+    params: RunParams,
+    data: RunRecord,
+    handler: async ({ params }, { deps, caller }) => publicRun(await visibleRun(deps.runs.get(params.id), params.id, caller)),
+  }),
+  route({
+    name: "runs.cancel",
+    method: "POST",
+    path: "/api/runs/{id}/cancel",
+    scope: "run",
+    summary: "End a run now; its call is killed",
+    verb: "run cancel",
+    params: RunParams,
+    body: CancelBody,
+    data: CancelAnswer,
+    handler: async ({ params, body }, { deps, caller }) => {
+      await visibleRun(deps.runs.get(params.id), params.id, caller);
+      return await deps.runs.cancel(params.id, body.reason, caller.actor);
+    },
+  }),
+] as const;
+
+async function visibleRun(found: RunRecord | null | Promise<RunRecord | null>, runId: string, caller: Caller): Promise<RunRecord> {
+  const run = await found;
+  const own = ownRunsOnly(caller);
+  if (run === null || (own !== undefined && run.caller !== own)) return refuseUnknownRun(runId);
+  return run;
+}
