@@ -1,1 +1,18 @@
-export {};
+export { PackBlockRunner } from "./block-runner.ts";
+export type { PackBlockRunnerDeps, PackBlockRunnerOptions } from "./block-runner.ts";
+export { HOST_WARNING } from "./block-outcome.ts";
+
+export { InstancePool } from "./instance-pool.ts";
+export type { InstanceFilter, InstancePoolDeps, InstancePoolOptions, InstanceView } from "./instance-pool.ts";
+export { BlockInstanceSpecs } from "./instance-specs.ts";
+export { DOCKER_REQUIRED_TEXT, refuseRuntime, SandboxWatch } from "./sandbox-watch.ts";
+export type { SandboxWatchDeps, SecurityMode } from "./sandbox-watch.ts";
+
+export { SnapshotBlockResolver } from "./snapshot-block-resolver.ts";
+export { PackReviewReader } from "./review-reader.ts";
+export type { KnownFlow } from "./review-modifiers.ts";
+
+export { systemTimers } from "./timers.ts";
+export { PackRuntimeError } from "./errors.ts";
+export type { PackRuntimeErrorCode } from "./errors.ts";
+export type { ApprovalGate, ApprovedSnapshot, InstanceSeed, InstanceSpecs, Timers } from "./ports.ts";

@@ -1,0 +1,456 @@
+import type { Clock, Logger, PackId, Digest } from "@rumi/core";
+import { SandboxError } from "@rumi/sandbox";
+import type { Instance, InstanceEnd, RunResult, RunSpec, Runtime, Sandbox } from "@rumi/sandbox";
+import { PackRuntimeError } from "./errors.ts";
+import type { InstanceSeed, InstanceSpecs, Timers } from "./ports.ts";
+import { Seat, seatKey } from "./seat.ts";
+import type { LiveInstance, SlotGrant } from "./seat.ts";
+import { StartBackoff } from "./start-backoff.ts";
+
+/** Life times and counts of instances. Source of the defaults: page "Execution", section 5. */
+export interface InstancePoolOptions {
+  /** Calls at once per instance (1 with `reuse`). */
+  readonly slots?: number;
+  /** Calls waiting per key before `busy`. */
+  readonly queue?: number;
+  /** Longest wait for a slot. */
+  readonly queueMs?: number;
+  /** An instance must be ready in this time. */
+  readonly startMs?: number;
+  /** Instances in all. */
+  readonly maxInstances?: number;
+  /** Idle instances are removed after this. */
+  readonly idleRemoveMs?: number;
+  /** Idle instances are paused after this; 0 = never. */
+  readonly pauseMs?: number;
+  /** An instance takes no further call after so many, or after `maxAgeMs`. */
+  readonly maxCalls?: number;
+  readonly maxAgeMs?: number;
+  /** A draining instance is removed at 0 calls, or after this. */
+  readonly drainMs?: number;
+}
+
+const DEFAULTS: Required<InstancePoolOptions> = {
+  slots: 4,
+  queue: 64,
+  queueMs: 30_000,
+  startMs: 20_000,
+  maxInstances: 32,
+  idleRemoveMs: 900_000,
+  pauseMs: 0,
+  maxCalls: 10_000,
+  maxAgeMs: 6 * 3_600_000,
+  drainMs: 120_000,
+};
+
+/** How often idle times and ages are looked at. */
+const MAINTENANCE_MS = 1_000;
+
+export interface InstancePoolDeps {
+  readonly sandbox: Sandbox;
+  readonly specs: InstanceSpecs;
+  /** Gates that stand before every start (bytes re-hashed, sandbox fit). @throws the refusal as a RumiError */
+  readonly beforeStart: (seed: InstanceSeed) => Promise<void>;
+  /** An instance went away by itself. */
+  readonly onLost?: (seed: InstanceSeed, end: InstanceEnd) => void;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+}
+
+/** One instance as an operator sees it. */
+export interface InstanceView {
+  readonly id: string;
+  readonly pack_id: PackId;
+  readonly digest: Digest;
+  readonly runtime: Runtime;
+  readonly authority: string;
+  readonly state: "starting" | "idle" | "busy" | "paused" | "draining";
+  readonly busy: number;
+  readonly waiting: number;
+  readonly calls: number;
+  readonly started_at: number | null;
+}
+
+/** Which instances an order concerns; absent members match all. */
+export interface InstanceFilter {
+  readonly pack_id?: PackId;
+  readonly runtime?: Runtime;
+  /** Keeps instances of these bytes. */
+  readonly exceptDigest?: Digest;
+}
+
+/**
+ * Keeps one warm instance per (pack, digest, runtime, authority) and deals out its slots, first come first served.
+ * An instance never serves another key. A call on a warm instance with a free slot is passed on at once.
+ */
+export class InstancePool implements AsyncDisposable {
+  readonly #deps: InstancePoolDeps;
+  readonly #options: Required<InstancePoolOptions>;
+  readonly #seats = new Map<string, Seat>();
+  readonly #backoff: StartBackoff;
+  /** Seats that wait for room to start, first come first served. */
+  readonly #wanting: Seat[] = [];
+  /** Instances that exist or are being started or removed. */
+  #total = 0;
+  /** Of them, those being removed. */
+  #removing = 0;
+  /** Starts and removals under way. */
+  readonly #work = new Set<Promise<void>>();
+  #stopTick: (() => void) | null = null;
+  #closed = false;
+
+  constructor(deps: InstancePoolDeps, options: InstancePoolOptions = {}) {
+    this.#deps = deps;
+    this.#options = { ...DEFAULTS, ...options };
+    this.#backoff = new StartBackoff(deps.clock);
+  }
+
+  /** True when a call with this seed meets an instance that is up. */
+  isWarm(seed: InstanceSeed): boolean {
+    const live = this.#seats.get(seatKey(seed))?.current;
+    return live !== null && live !== undefined;
+  }
+
+  /**
+   * Runs one call, starting an instance when there is none.
+   * Removal of the instance, or abort, ends it as `cancelled`.
+   * @throws SandboxError `sandbox.busy` `sandbox.start_failed`, what `beforeStart` and `Sandbox.start` throw;
+   * PackRuntimeError `pack_runtime.stopping`
+   */
+  async run(seed: InstanceSeed, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
+    const seat = this.#seatFor(seed);
+    const live = seat.takeSlot();
+    if (live !== null) return this.#dispatch(live, spec, signal, "warm");
+    const grant = await this.#wait(seat, signal);
+    if (grant === null) return failedResult("cancelled", "cancelled before it was started");
+    return this.#dispatch(grant.live, spec, signal, grant.start);
+  }
+
+  /** Starts an instance for `seed` unless one is up. @throws as `run` */
+  async prewarm(seed: InstanceSeed): Promise<void> {
+    const seat = this.#seatFor(seed);
+    if (seat.current !== null) return;
+    const grant = await this.#wait(seat, new AbortController().signal);
+    if (grant !== null) this.#release(grant.live);
+  }
+
+  /** Removes matching instances now; their calls, also waiting ones, end `cancelled`. Resolves with the count when all are gone. */
+  async remove(filter: InstanceFilter, reason: string): Promise<number> {
+    const gone: Promise<void>[] = [];
+    for (const seat of [...this.#seats.values()]) {
+      const { seed } = seat;
+      if (filter.pack_id !== undefined && seed.pack_id !== filter.pack_id) continue;
+      if (filter.runtime !== undefined && seed.runtime !== filter.runtime) continue;
+      if (filter.exceptDigest !== undefined && seed.digest === filter.exceptDigest) continue;
+      gone.push(...this.#dropSeat(seat, reason));
+    }
+    await Promise.all(gone);
+    return gone.length;
+  }
+
+  /** Ends all instances and refuses further calls. Idempotent. */
+  async close(reason = "the daemon is stopping"): Promise<void> {
+    this.#closed = true;
+    this.#stopTick?.();
+    this.#stopTick = null;
+    await this.remove({}, reason);
+    await Promise.all(this.#work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Instances now, in order of their keys. */
+  list(): InstanceView[] {
+    const views: InstanceView[] = [];
+    for (const seat of this.#seats.values()) {
+      const { pack_id, digest, runtime, authority } = seat.seed;
+      const base = { pack_id, digest, runtime, authority, waiting: seat.waiting };
+      for (const live of seat.instances()) {
+        views.push({ ...base, id: live.instance.spec.instance_id, state: live.state, busy: live.busy, calls: live.calls, started_at: live.instance.started_at });
+      }
+      if (seat.starting !== null) views.push({ ...base, id: "", state: "starting", busy: 0, calls: 0, started_at: null });
+    }
+    return views;
+  }
+
+  #seatFor(seed: InstanceSeed): Seat {
+    const key = seatKey(seed);
+    const known = this.#seats.get(key);
+    if (known !== undefined) return known;
+    if (this.#closed) throw new PackRuntimeError("pack_runtime.stopping", "the daemon is stopping");
+    const seat = new Seat(key, seed, seed.reuse ? 1 : this.#options.slots);
+    this.#seats.set(key, seat);
+    return seat;
+  }
+
+  #wait(seat: Seat, signal: AbortSignal): Promise<SlotGrant | null> {
+    if (seat.inUse >= seat.slots + this.#options.queue) {
+      throw new SandboxError("sandbox.busy", `pack "${seat.seed.pack_id}" has ${seat.slots} calls running and ${this.#options.queue} waiting`);
+    }
+    const waitMs = seat.current === null && seat.starting === null ? this.#backoff.waitMs(seat.key) : 0;
+    if (waitMs > 0) {
+      this.#dropIfUnused(seat);
+      throw new SandboxError("sandbox.start_failed", `pack "${seat.seed.pack_id}" failed to start repeatedly; next try in ${Math.ceil(waitMs / 1000)} s`);
+    }
+    const granted = seat.wait(signal, this.#deps.timers, this.#options.queueMs);
+    if (seat.current === null && seat.starting === null) this.#wantStart(seat);
+    return granted;
+  }
+
+  async #dispatch(live: LiveInstance, spec: RunSpec, signal: AbortSignal, start: SlotGrant["start"]): Promise<RunResult> {
+    live.calls += 1;
+    try {
+      if (live.pausing !== null) {
+        if (!(await this.#resume(live))) return failedResult("instance_lost", "the instance could not be resumed");
+        return { ...(await this.#deps.sandbox.run(live.instance, spec, signal)), start: "resumed" };
+      }
+      if (live.state === "idle") live.state = "busy";
+      const result = await this.#deps.sandbox.run(live.instance, spec, signal);
+      // The end of the instance may be told just after the end of its call: no one else gets this slot before.
+      if (MAY_END_INSTANCE.has(result.kind)) await nextTurn();
+      return result.start === start ? result : { ...result, start };
+    } finally {
+      this.#release(live);
+    }
+  }
+
+  #release(live: LiveInstance): void {
+    const { seat } = live;
+    live.busy -= 1;
+    live.lastUsedAt = this.#deps.clock.monotonic();
+    if (live.state === "draining") {
+      if (live.busy === 0) this.#track(this.#removeInstance(live, "drained"));
+      return;
+    }
+    if (live.removed) return;
+    if (live.calls >= this.#options.maxCalls || live.lastUsedAt - live.startedAt >= this.#options.maxAgeMs) {
+      this.#drain(live);
+      return;
+    }
+    seat.grantWaiting();
+    if (live.busy === 0) {
+      live.state = "idle";
+      if (this.#wanting.length > 0) this.#makeRoom();
+    }
+  }
+
+  #drain(live: LiveInstance): void {
+    const { seat } = live;
+    live.state = "draining";
+    seat.retire(live);
+    if (live.busy === 0) this.#track(this.#removeInstance(live, "drained"));
+    else live.stopTimer = this.#deps.timers.after(this.#options.drainMs, () => this.#track(this.#removeInstance(live, "drained")));
+    if (seat.waiting > 0) this.#wantStart(seat);
+  }
+
+  #wantStart(seat: Seat): void {
+    seat.starting = new AbortController();
+    this.#wanting.push(seat);
+    this.#makeRoom();
+  }
+
+  /** Starts wanting seats while there is room; else the least recently used idle or paused instances leave. */
+  #makeRoom(): void {
+    while (this.#wanting.length > 0 && this.#total < this.#options.maxInstances) {
+      const seat = this.#wanting.shift();
+      if (seat === undefined || seat.dropped) continue;
+      if (seat.waiting === 0) {
+        seat.starting = null;
+        this.#dropIfUnused(seat);
+        continue;
+      }
+      this.#total += 1;
+      this.#track(this.#start(seat));
+    }
+    let needed = this.#wanting.length - this.#removing;
+    while (needed > 0) {
+      const victim = this.#leastRecentlyUsed();
+      if (victim === null) return;
+      this.#track(this.#removeInstance(victim, "room is needed"));
+      needed -= 1;
+    }
+  }
+
+  #leastRecentlyUsed(): LiveInstance | null {
+    let oldest: LiveInstance | null = null;
+    for (const seat of this.#seats.values()) {
+      const live = seat.current;
+      if (live === null || live.busy > 0 || seat.waiting > 0) continue;
+      if (oldest === null || live.lastUsedAt < oldest.lastUsedAt) oldest = live;
+    }
+    return oldest;
+  }
+
+  async #start(seat: Seat): Promise<void> {
+    const { seed, starting } = seat;
+    if (starting === null) return;
+    const { clock, logger, sandbox, specs, timers } = this.#deps;
+    const stopTimer = timers.after(this.#options.startMs, () => {
+      starting.abort(new SandboxError("sandbox.start_failed", `the instance was not ready in ${this.#options.startMs / 1000} s`));
+    });
+    let instance: Instance;
+    try {
+      await this.#deps.beforeStart(seed);
+      starting.signal.throwIfAborted();
+      const spec = await specs.create(seed);
+      starting.signal.throwIfAborted();
+      instance = await sandbox.start(spec, starting.signal);
+    } catch (cause) {
+      this.#total -= 1;
+      seat.starting = null;
+      if (!seat.dropped) {
+        const error = starting.signal.aborted && starting.signal.reason instanceof SandboxError ? starting.signal.reason : asStartError(cause);
+        if (error instanceof SandboxError && error.code === "sandbox.start_failed") this.#backoff.failed(seat.key);
+        logger.log("warn", "an instance did not start", { pack_id: seed.pack_id, runtime: seed.runtime, code: (error as { code?: string }).code });
+        seat.refuseWaiting(error);
+        this.#dropIfUnused(seat);
+      }
+      this.#makeRoom();
+      return;
+    } finally {
+      stopTimer();
+    }
+    seat.starting = null;
+    if (seat.dropped || this.#closed) {
+      await this.#stopQuietly(instance);
+      this.#total -= 1;
+      this.#makeRoom();
+      return;
+    }
+    this.#backoff.forget(seat.key);
+    const now = clock.monotonic();
+    const live: LiveInstance = { seat, instance, state: "idle", busy: 0, calls: 0, startedAt: now, lastUsedAt: now, removed: false, stopTimer: null, pausing: null };
+    seat.current = live;
+    void instance.gone.then((end) => this.#gone(live, end));
+    this.#tickLater();
+    seat.grantWaiting("cold");
+    if (live.busy === 0 && this.#wanting.length > 0) this.#makeRoom();
+  }
+
+  #gone(live: LiveInstance, end: InstanceEnd): void {
+    if (live.removed) return;
+    const { seat } = live;
+    this.#deps.logger.log("warn", "an instance went away", { pack_id: seat.seed.pack_id, runtime: seat.seed.runtime, kind: end.kind });
+    this.#deps.onLost?.(seat.seed, end);
+    this.#track(this.#removeInstance(live, end.message));
+    if (seat.waiting > 0 && seat.current === null && seat.starting === null) this.#wantStart(seat);
+  }
+
+  /** Takes the instance out of service at once and resolves when nothing of it is left. */
+  async #removeInstance(live: LiveInstance, _reason: string): Promise<void> {
+    if (live.removed) return;
+    live.removed = true;
+    live.stopTimer?.();
+    live.seat.forget(live);
+    this.#dropIfUnused(live.seat);
+    this.#removing += 1;
+    await this.#stopQuietly(live.instance);
+    this.#removing -= 1;
+    this.#total -= 1;
+    this.#makeRoom();
+  }
+
+  #dropSeat(seat: Seat, reason: string): Promise<void>[] {
+    seat.dropped = true;
+    this.#seats.delete(seat.key);
+    this.#backoff.forget(seat.key);
+    seat.starting?.abort(new Error(reason));
+    seat.cancelWaiting();
+    return seat.instances().map((live) => this.#track(this.#removeInstance(live, reason)));
+  }
+
+  #dropIfUnused(seat: Seat): void {
+    if (seat.current !== null || seat.starting !== null || seat.waiting > 0 || seat.instances().length > 0) return;
+    seat.dropped = true;
+    if (this.#seats.get(seat.key) === seat) this.#seats.delete(seat.key);
+  }
+
+  async #stopQuietly(instance: Instance): Promise<void> {
+    try {
+      await this.#deps.sandbox.stop(instance);
+    } catch (cause) {
+      this.#deps.logger.log("error", "an instance could not be removed; the next sweep tries again", { error: String(cause) });
+    }
+  }
+
+  #track(work: Promise<void>): Promise<void> {
+    this.#work.add(work);
+    const done = (): void => {
+      this.#work.delete(work);
+    };
+    work.then(done, done);
+    return work;
+  }
+
+  #tickLater(): void {
+    this.#stopTick ??= this.#deps.timers.after(MAINTENANCE_MS, () => {
+      this.#stopTick = null;
+      this.#maintain();
+    });
+  }
+
+  #maintain(): void {
+    const now = this.#deps.clock.monotonic();
+    const { idleRemoveMs, pauseMs, maxAgeMs } = this.#options;
+    let any = false;
+    for (const seat of [...this.#seats.values()]) {
+      const live = seat.current;
+      if (live === null) continue;
+      any = true;
+      if (live.busy > 0) {
+        if (now - live.startedAt >= maxAgeMs) this.#drain(live);
+        continue;
+      }
+      if (now - live.lastUsedAt >= idleRemoveMs) this.#track(this.#removeInstance(live, "idle"));
+      else if (now - live.startedAt >= maxAgeMs) this.#drain(live);
+      else if (pauseMs > 0 && live.state === "idle" && now - live.lastUsedAt >= pauseMs) this.#pause(live);
+    }
+    if (any && !this.#closed) this.#tickLater();
+  }
+
+  #pause(live: LiveInstance): void {
+    live.state = "paused";
+    live.pausing = this.#deps.sandbox.pause(live.instance).then(
+      () => true,
+      () => {
+        this.#track(this.#removeInstance(live, "it could not be paused"));
+        return false;
+      },
+    );
+  }
+
+  async #resume(live: LiveInstance): Promise<boolean> {
+    const paused = await live.pausing;
+    if (paused !== true) return paused === null;
+    try {
+      await this.#deps.sandbox.resume(live.instance);
+      live.pausing = null;
+      if (live.state === "paused") live.state = "busy";
+      return true;
+    } catch {
+      this.#track(this.#removeInstance(live, "it could not be resumed"));
+      return false;
+    }
+  }
+}
+
+/** Outcomes of a call that may have taken the whole instance with them. */
+const MAY_END_INSTANCE: ReadonlySet<RunResult["kind"]> = new Set(["crashed", "oom_killed", "instance_lost", "protocol_error", "timeout"]);
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+function asStartError(cause: unknown): Error {
+  if (cause instanceof Error && "code" in cause && typeof cause.code === "string" && cause.code.includes(".")) return cause;
+  return new SandboxError("sandbox.start_failed", "the instance could not be started", { cause });
+}
+
+function failedResult(kind: "cancelled" | "instance_lost", message: string): RunResult {
+  return { kind, message, duration_ms: 0, start: "warm", log: { bytes: 0, dropped: 0 } };
+}
