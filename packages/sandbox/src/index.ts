@@ -36,8 +36,11 @@ export {
   failureOfEnd,
   isAlive,
   isRunOk,
-  MAX_MESSAGE_BYTES,
-  MAX_TRACEBACK_BYTES,
   noFacts,
   outcomeCode,
 } from "./run-result.ts";
+
+export { InstanceSockets, MAX_SOCKET_PATH_BYTES, RUNNER_SOCKET } from "./instance-sockets.ts";
+export type { InstanceSocketsOptions } from "./instance-sockets.ts";
+export { CANCEL_GRACE_MS, PING_TIMEOUT_MS, READY_TIMEOUT_MS, RESULT_GRACE_MS, RunnerSession } from "./runner-session.ts";
+export type { RunnerSessionOptions, SessionFault } from "./runner-session.ts";

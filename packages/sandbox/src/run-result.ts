@@ -1,11 +1,6 @@
+import { MAX_MESSAGE_BYTES } from "@rumi/wire";
 import type { SandboxOutcomeCode } from "./errors.ts";
 import type { Instance, InstanceEnd, RunFacts, RunFailed, RunFailureType, RunOk, RunResult } from "./ports.ts";
-
-/** Longest message of an outcome. Source: page "Execution", section 2. */
-export const MAX_MESSAGE_BYTES = 2048;
-
-/** Longest traceback of an outcome. Source: page "Execution", section 2. */
-export const MAX_TRACEBACK_BYTES = 4096;
 
 /** True for a call that ended well. */
 export function isRunOk(result: RunResult): result is RunOk {
