@@ -1,0 +1,163 @@
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { JsonObject, JsonValue } from "@rumi/core";
+import { writeFileAtomic } from "./atomic-write.ts";
+import { SafeFilesError } from "./errors.ts";
+import { ensureFolder, syncParent } from "./folder.ts";
+import { readJsonFile } from "./json-file.ts";
+import type { Keyring } from "./keyring.ts";
+import { RevisionIndex } from "./revision-index.ts";
+
+/** Largest signed file; the biggest are file lists of 10,000 entries with long paths. */
+const MAX_SIGNED_BYTES = 16 * 1024 * 1024;
+
+/** Collaborators of `SignedFiles`. */
+export interface SignedFilesDeps {
+  readonly keyring: Keyring;
+  /** `permissions/revisions.json` of the home. */
+  readonly indexPath: string;
+}
+
+/** Why a signed file counts for nothing. */
+export type TamperReason =
+  | "unsigned"
+  | "unknown_key"
+  | "bad_signature"
+  | "unreadable"
+  | "replayed"
+  | "missing"
+  | "revision_ahead"
+  | "locked";
+
+/** What a signed file says. `value` is without `_rev` and `_sig`. */
+export type SignedRead =
+  | { readonly state: "absent" }
+  | { readonly state: "ok"; readonly value: JsonObject; readonly rev: number }
+  | { readonly state: "tampered"; readonly reason: TamperReason };
+
+/**
+ * JSON files that only this home can have written, each at its newest revision. An edited, copied, replayed or removed
+ * file reads as `tampered`, never as absent. Calls for all files queue behind each other.
+ */
+export class SignedFiles {
+  readonly #keyring: Keyring;
+  readonly #index: RevisionIndex;
+  #loaded = false;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: SignedFilesDeps) {
+    this.#keyring = deps.keyring;
+    this.#index = new RevisionIndex(deps.keyring, deps.indexPath);
+  }
+
+  /** Revision of the index; audit heads carry it, so that an index put back whole is found at the next start. */
+  get rev(): number {
+    return this.#index.rev;
+  }
+
+  /**
+   * Reads the index; until it succeeds every read is `tampered` and every write refused.
+   * @param options `minRev`: the index revision of the newest audit head
+   * @throws SafeFilesError `safe_files.locked` when the index is not ours or older than `minRev`
+   */
+  async load(options: { readonly minRev?: number } = {}): Promise<void> {
+    await this.#index.load(options.minRev ?? 0);
+    this.#loaded = true;
+  }
+
+  /** Reads one file. `kind` and `name` say what belongs at `path`. */
+  read(kind: string, name: string, path: string): Promise<SignedRead> {
+    return this.#inTurn(() => this.#read(kind, name, path));
+  }
+
+  /**
+   * Signs `value` as the next revision and puts it at `path`, then into the index. `beforeWrite` (the audit entry) runs
+   * first; if it throws, nothing is written. Resolves with the revision. A tampered file is replaced.
+   * @throws SafeFilesError `safe_files.locked`
+   */
+  write(
+    kind: string,
+    name: string,
+    path: string,
+    value: JsonObject,
+    beforeWrite?: (rev: number) => Promise<void>,
+  ): Promise<number> {
+    return this.#inTurn(async () => {
+      const rev = await this.#nextRev(kind, name, path);
+      await beforeWrite?.(rev);
+      await this.#put(kind, name, path, rev, value);
+      await this.#index.note(kind, name, { rev, removed: false });
+      return rev;
+    });
+  }
+
+  /** Removes one file for good: none of its older forms will be believed again. Absent is fine. */
+  remove(kind: string, name: string, path: string, beforeWrite?: (rev: number) => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      const known = this.#index.get(kind, name);
+      const read = await this.#read(kind, name, path);
+      if (read.state === "absent" && known.removed) return;
+      const rev = await this.#nextRev(kind, name, path);
+      await beforeWrite?.(rev);
+      // A signed "removed" first: a crash before the index is written leaves it to catch up.
+      await this.#put(kind, name, path, rev, { _removed: true });
+      await this.#index.note(kind, name, { rev, removed: true });
+      await unlinkDurably(path);
+    });
+  }
+
+  async #read(kind: string, name: string, path: string): Promise<SignedRead> {
+    if (!this.#loaded) return { state: "tampered", reason: "locked" };
+    const known = this.#index.get(kind, name);
+    const file = await load(path);
+    if (file.state === "absent") return known.removed ? file : { state: "tampered", reason: "missing" };
+    if (file.state === "unreadable") return { state: "tampered", reason: "unreadable" };
+    const verified = this.#keyring.verify(kind, name, file.value);
+    if (!verified.ok) return { state: "tampered", reason: verified.reason };
+    const { rev, value } = verified;
+    const removed = value._removed === true;
+    if (rev < known.rev || (rev === known.rev && removed !== known.removed)) {
+      return { state: "tampered", reason: "replayed" };
+    }
+    if (rev > known.rev + 1) return { state: "tampered", reason: "revision_ahead" };
+    if (rev === known.rev + 1) await this.#index.note(kind, name, { rev, removed });
+    if (!removed) return { state: "ok", value, rev };
+    await unlinkDurably(path);
+    return { state: "absent" };
+  }
+
+  /** One past the index, and past a file whose index entry a crash prevented. */
+  async #nextRev(kind: string, name: string, path: string): Promise<number> {
+    if (!this.#loaded) throw new SafeFilesError("safe_files.locked", "signed files are locked");
+    await this.#read(kind, name, path);
+    return this.#index.get(kind, name).rev + 1;
+  }
+
+  async #put(kind: string, name: string, path: string, rev: number, value: JsonObject): Promise<void> {
+    await ensureFolder(dirname(path));
+    const signed = this.#keyring.sign(kind, name, { ...value, _rev: rev });
+    await writeFileAtomic(path, `${JSON.stringify(signed, null, 2)}\n`);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+}
+
+type Loaded = { state: "absent" } | { state: "unreadable" } | { state: "there"; value: JsonValue };
+
+async function load(path: string): Promise<Loaded> {
+  try {
+    return { state: "there", value: await readJsonFile(path, { maxBytes: MAX_SIGNED_BYTES }) };
+  } catch (error) {
+    const absent = error instanceof SafeFilesError && error.code === "safe_files.not_found";
+    return { state: absent ? "absent" : "unreadable" };
+  }
+}
+
+async function unlinkDurably(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await syncParent(path);
+}
