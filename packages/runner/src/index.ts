@@ -1,1 +1,1 @@
-export {};
+export { runnerRoot } from "./runner-root.ts";

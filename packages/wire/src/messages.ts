@@ -9,6 +9,7 @@ const Text = v.string();
 
 /** The shapes a call may have. Source: page "Execution", sections 3 and 7. */
 export const Convention = v.picklist(["block", "function", "converter", "lib", "component", "handler", "unit"]);
+export type Convention = v.InferOutput<typeof Convention>;
 
 /**
  * Where the runner finds things. Absent members are the container's (`/pack`, `/pip-packages`, `/node_modules`);
@@ -54,9 +55,12 @@ export const Call = v.object({
 export type Call = v.InferOutput<typeof Call>;
 
 export const Cancel = v.object({ type: v.literal("cancel"), call_id: CallId });
+export type Cancel = v.InferOutput<typeof Cancel>;
 /** No call follows; the runner leaves once none is in flight. */
 export const Drain = v.object({ type: v.literal("drain") });
+export type Drain = v.InferOutput<typeof Drain>;
 export const Ping = v.object({ type: v.literal("ping"), n: Count });
+export type Ping = v.InferOutput<typeof Ping>;
 
 /** What the host says. */
 export const HostMessage = v.variant("type", [Hello, Call, Cancel, Drain, Ping]);
@@ -70,9 +74,11 @@ export const Ready = v.object({
   /** What the runner could not do (not non-dumpable, no list of children). */
   warnings: v.optional(v.array(v.pipe(v.string(), v.maxLength(256)))),
 });
+export type Ready = v.InferOutput<typeof Ready>;
 
 /** A call that had to wait for a process has one now. Calls that found one ready are not announced. */
 export const Started = v.object({ type: v.literal("started"), call_id: CallId });
+export type Started = v.InferOutput<typeof Started>;
 
 /** Raw printed bytes as they came, cut anywhere; `dropped` counts bytes lost since the last one. */
 export const Log = v.object({
@@ -82,9 +88,11 @@ export const Log = v.object({
   dropped: v.optional(Count),
   payload: Count,
 });
+export type Log = v.InferOutput<typeof Log>;
 
 /** One piece of a generator, JSON text. */
 export const Chunk = v.object({ type: v.literal("chunk"), call_id: CallId, payload: Count });
+export type Chunk = v.InferOutput<typeof Chunk>;
 
 /** Ways a call may end, in the runner's words. */
 export const ResultKind = v.picklist([
@@ -123,6 +131,7 @@ export const Result = v.object({
 export type Result = v.InferOutput<typeof Result>;
 
 export const Pong = v.object({ type: v.literal("pong"), n: Count });
+export type Pong = v.InferOutput<typeof Pong>;
 
 /** The runner gives up; the instance is to be removed. */
 export const Fault = v.object({

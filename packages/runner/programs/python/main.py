@@ -1,0 +1,9 @@
+"""The Python runner: process 1 of an instance. `main.py <socket path>` or `main.py --stdio`."""
+
+import sys
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+
+from rumi_runner.supervisor import main  # noqa: E402
+
+main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""How pack code is found and loaded: source only. Bytecode files beside it are never read and never written."""
+
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+
+MAX_CACHED_FILE_BYTES = 512 * 1024
+MAX_CACHED_FILES = 256
+
+BLOCK_MODULE = "rumi_block"
+
+
+class CodeCache:
+    """Code objects by path: compiled ahead in the runner, never run there, inherited by children through fork."""
+
+    def __init__(self):
+        self._codes = {}
+        self._roots = ()
+        self.compiled = []
+
+    def serve(self, roots):
+        self._roots = tuple(root.rstrip("/") + "/" for root in roots if root)
+
+    def covers(self, path):
+        return path.startswith(self._roots) if self._roots else False
+
+    def code(self, path):
+        """The code of the file at `path`; remembers which paths were not there yet."""
+        code = self._codes.get(path)
+        if code is None:
+            with open(path, "rb") as file:
+                source = file.read()
+            code = compile(source, path, "exec", dont_inherit=True)
+            self.compiled.append(path)
+        return code
+
+    def learn(self, paths):
+        """Compiles more files ahead; `paths` is a claim of pack code. True when something new is here."""
+        learnt = False
+        for path in paths:
+            if len(self._codes) >= MAX_CACHED_FILES:
+                break
+            if type(path) is not str or path in self._codes or "/../" in path or not self.covers(path):
+                continue
+            try:
+                if os.stat(path).st_size > MAX_CACHED_FILE_BYTES:
+                    continue
+                with open(path, "rb") as file:
+                    source = file.read(MAX_CACHED_FILE_BYTES + 1)
+                self._codes[path] = compile(source, path, "exec", dont_inherit=True)
+                learnt = True
+            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+        return learnt
+
+
+class SourceLoader(SourceFileLoader):
+    """Loads a module of a pack from its source text and nothing else."""
+
+    cache = None
+
+    def get_code(self, fullname):
+        return self.cache.code(self.path)
+
+
+def install(cache):
+    """Makes imports below the cache's roots go through `SourceLoader`; other folders are as Python has them."""
+    SourceLoader.cache = cache
+
+    def hook(path):
+        if not cache.covers(path + "/"):
+            raise ImportError
+        return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, [".py"]))
+
+    sys.path_hooks.insert(0, hook)
+
+
+def root_of(pack, file):
+    """The pack's root folder: the one with `ecosystem.json` nearest above `file`, at most `pack` itself."""
+    folder = os.path.dirname(f"{pack}/{file}")
+    while len(folder) > len(pack):
+        if os.path.exists(folder + "/ecosystem.json"):
+            return folder
+        folder = folder.rpartition("/")[0]
+    return pack
+
+
+def load_block(cache, pack, file, extra_paths):
+    """Runs the file as a module of its own and returns it. Imports: its folder, the pack's root, then `extra_paths`."""
+    path = f"{pack}/{file}"
+    folder = path.rpartition("/")[0]
+    root = root_of(pack, file)
+    sys.path[0:0] = [folder] if folder == root else [folder, root]
+    sys.path.extend(extra_paths)
+    module = type(sys)(BLOCK_MODULE)
+    module.__file__ = path
+    sys.modules[BLOCK_MODULE] = module
+    exec(cache.code(path), module.__dict__)
+    return module
