@@ -1,0 +1,2 @@
+"""What `uses_helper` imports."""
+WHO = "source"
