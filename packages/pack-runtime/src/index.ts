@@ -8,6 +8,13 @@ export { BlockInstanceSpecs } from "./instance-specs.ts";
 export { DOCKER_REQUIRED_TEXT, refuseRuntime, SandboxWatch } from "./sandbox-watch.ts";
 export type { SandboxWatchDeps, SecurityMode } from "./sandbox-watch.ts";
 
+export { FlowCatalog, LEGACY_PATH_WARNING } from "./flow-catalog.ts";
+export type { FlowCatalogDeps, FlowCatalogOptions, FlowLoad } from "./flow-catalog.ts";
+export { openKernelHandlers, operatorKernelHandlers } from "./kernel-handlers.ts";
+export type { OperatorHandlerDeps } from "./kernel-handlers.ts";
+export { PendingExport } from "./pending-export.ts";
+export type { PendingExportDeps } from "./pending-export.ts";
+export { runtimesOf } from "./pack-runtimes.ts";
 export { SnapshotBlockResolver } from "./snapshot-block-resolver.ts";
 export { PackReviewReader } from "./review-reader.ts";
 export type { KnownFlow } from "./review-modifiers.ts";

@@ -139,11 +139,21 @@ export class InstancePool implements AsyncDisposable {
   async remove(filter: InstanceFilter, reason: string): Promise<number> {
     const gone: Promise<void>[] = [];
     for (const seat of [...this.#seats.values()]) {
-      const { seed } = seat;
-      if (filter.pack_id !== undefined && seed.pack_id !== filter.pack_id) continue;
-      if (filter.runtime !== undefined && seed.runtime !== filter.runtime) continue;
-      if (filter.exceptDigest !== undefined && seed.digest === filter.exceptDigest) continue;
-      gone.push(...this.#dropSeat(seat, reason));
+      if (matches(seat.seed, filter)) gone.push(...this.#dropSeat(seat, reason));
+    }
+    await Promise.all(gone);
+    return gone.length;
+  }
+
+  /** Matching instances take no further call and leave when theirs have ended. Resolves with the count when all are gone. */
+  async drain(filter: InstanceFilter): Promise<number> {
+    const gone: Promise<unknown>[] = [];
+    for (const seat of [...this.#seats.values()]) {
+      if (!matches(seat.seed, filter)) continue;
+      for (const live of seat.instances()) {
+        gone.push(live.instance.gone);
+        if (live.state !== "draining") this.#drain(live);
+      }
     }
     await Promise.all(gone);
     return gone.length;
@@ -435,6 +445,12 @@ export class InstancePool implements AsyncDisposable {
       return false;
     }
   }
+}
+
+function matches(seed: InstanceSeed, filter: InstanceFilter): boolean {
+  if (filter.pack_id !== undefined && seed.pack_id !== filter.pack_id) return false;
+  if (filter.runtime !== undefined && seed.runtime !== filter.runtime) return false;
+  return filter.exceptDigest === undefined || seed.digest !== filter.exceptDigest;
 }
 
 /** Outcomes of a call that may have taken the whole instance with them. */
