@@ -2,7 +2,7 @@ export { EcosystemJson, IGNORED_MANIFEST_KEYS, MANIFEST_FILE, MAX_DECLARED_STORE
 export { DeclaredPermission, PERMISSIONS_FILE, PermissionsJson } from "./permissions-json.ts";
 export { DeclaredRoute, ROUTES_FILE, RoutesJson } from "./routes-json.ts";
 
-export { checkPackId, packIdShape, RESERVED_PACK_IDS, RESERVED_PACK_PREFIX } from "./pack-id.ts";
+export { checkPackId, isPackId, packIdShape, RESERVED_PACK_IDS, RESERVED_PACK_PREFIX } from "./pack-id.ts";
 export type { PackIdCheck } from "./pack-id.ts";
 export { discoverPacks, findManifest, LEGACY_FOLDER, locatePack, SKIPPED_FOLDERS } from "./discovery.ts";
 export type { FoundPack, ManifestPlace } from "./discovery.ts";

@@ -57,6 +57,11 @@ export function checkPackId(name: string, known: readonly string[]): PackIdCheck
   return { ok: true, id };
 }
 
+/** True for a name that has the form of a pack id; levels, reserved words and look-alikes are `checkPackId`'s. */
+export function isPackId(name: string): name is PackId {
+  return v.is(PackId, name);
+}
+
 /** What the eye sees of an id: lower case, `0` = `o`, `1` = `i` = `l`, `-` = `_`. Equal shapes look alike. */
 export function packIdShape(id: string): string {
   return id.toLowerCase().replaceAll("0", "o").replaceAll(/[1i]/gu, "l").replaceAll("-", "_");

@@ -1,0 +1,45 @@
+import type { Digest, Logger } from "@rumi/core";
+import type { PackStatus } from "./approval-state.ts";
+
+/** Something moved. `gone`: nothing is left of a pack that was never decided on. */
+export interface PackChange {
+  readonly pack_id: string;
+  readonly status: PackStatus | "gone";
+  /** The approved digest, also of a pack that is closed now. */
+  readonly digest: Digest | null;
+  readonly reason: string | null;
+}
+
+/** Hears of changes. */
+export type PackListener = (change: PackChange) => void | Promise<void>;
+
+/** Tells every listener of every change; a listener that fails is logged and hinders nobody. */
+export class ChangeBoard {
+  readonly #listeners = new Set<PackListener>();
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Answers how to stop listening. */
+  listen(listener: PackListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when every listener has heard every change. */
+  async tell(changes: readonly PackChange[]): Promise<void> {
+    for (const change of changes) {
+      const told = [...this.#listeners].map(async (listener) => listener(change));
+      for (const result of await Promise.allSettled(told)) {
+        if (result.status === "fulfilled") continue;
+        this.#logger.log("error", "a listener of pack changes failed", { pack_id: change.pack_id, cause: String(result.reason) });
+      }
+    }
+  }
+
+  clear(): void {
+    this.#listeners.clear();
+  }
+}
