@@ -1,5 +1,5 @@
 import type { HttpBindings } from "@hono/node-server";
-import { sha256 } from "@rumi/core";
+import { FORBIDDEN_KEYS, sha256 } from "@rumi/core";
 import { Hono } from "hono";
 import type { Context } from "hono";
 import * as v from "valibot";
@@ -235,10 +235,18 @@ function addressOf(c: ApiContext): string {
   return c.env?.incoming?.socket.remoteAddress ?? "unknown";
 }
 
-/** Query as plain values; a repeated name becomes a list, which every schema here refuses. */
+/** Query as plain values; a repeated name becomes a list, which every schema here refuses. @throws ApiError `request.invalid` */
 function plainQuery(c: ApiContext): Record<string, unknown> {
   const plain: Record<string, unknown> = {};
-  for (const [name, values] of Object.entries(c.req.queries())) plain[name] = values.length === 1 ? values[0] : values;
+  const url = c.req.raw.url;
+  const at = url.indexOf("?");
+  if (at === -1) return plain;
+  const search = new URLSearchParams(url.slice(at + 1));
+  for (const name of new Set(search.keys())) {
+    if (FORBIDDEN_KEYS.has(name)) throw new ApiError("request.invalid", `the query name ${name} is not accepted`);
+    const values = search.getAll(name);
+    plain[name] = values.length === 1 ? values[0] : values;
+  }
   return plain;
 }
 

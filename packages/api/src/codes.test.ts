@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { CODES, codeEntry, fillRemedy } from "./codes.ts";
+
+test("H19 every code has a status, and a remedy or a reason for none", () => {
+  for (const [code, entry] of Object.entries(CODES) as [string, ReturnType<typeof codeEntry>][]) {
+    expect([code, entry.status >= 400 && entry.status < 600]).toEqual([code, true]);
+    expect([code, entry.remedy === null ? (entry.why ?? "") !== "" : entry.remedy.startsWith("rumi ")]).toEqual([code, true]);
+    if (code.endsWith("not_found")) expect([code, entry.status]).toEqual([code, 404]);
+  }
+});
+
+test("a code nobody listed is 404 when something was not found, else a defect", () => {
+  expect(codeEntry("x.thing_not_found").status).toBe(404);
+  expect(codeEntry("x.whatever").status).toBe(500);
+});
+
+test("a remedy is filled only with plain ids", () => {
+  expect(fillRemedy("rumi pack review {pack_id}", { pack_id: "my_pack" })).toBe("rumi pack review my_pack");
+  expect(fillRemedy("rumi pack review {pack_id}", { pack_id: "a; rm -rf /" })).toBe("rumi pack review PACK_ID");
+});
