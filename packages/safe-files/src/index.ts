@@ -19,5 +19,10 @@ export type { KeyringOptions, Verified } from "./keyring.ts";
 export { SignedFiles } from "./signed-files.ts";
 export type { SignedFilesDeps, SignedRead, TamperReason } from "./signed-files.ts";
 
+export { AppendFile } from "./append-file.ts";
+export { AppendLog } from "./append-log.ts";
+export { lockHome } from "./home-lock.ts";
+export type { HomeHolder, HomeLock } from "./home-lock.ts";
+
 export { SafeFilesError } from "./errors.ts";
 export type { SafeFilesErrorCode, TreeRule } from "./errors.ts";

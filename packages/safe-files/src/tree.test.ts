@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmod, link, lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { temporaryFolder } from "@rumi/testkit";
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -203,6 +204,7 @@ test("T20 files rewritten and swapped while they are copied: the listing is that
         await writeFile(path, text).catch(() => undefined);
         await writeFile(`${root}/../swap`, `swapped ${n}`);
         await rename(`${root}/../swap`, path);
+        await setTimeout(1);
       }
     })();
     const target = join(folder.path, `copy${round}`);
