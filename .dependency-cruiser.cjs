@@ -1,7 +1,7 @@
 // Which way imports point: the one table of arrows, and the rules made from it. `tools/arrows.test.ts` plants one violation
 // per rule and expects each to be caught; `docs/architecture.md` says the same in prose.
 const { existsSync, readdirSync, readFileSync } = require("node:fs");
-const { join } = require("node:path");
+const path = require("node:path");
 
 /** A layer may use the layers named here, and (except `app`) never itself. */
 const LAYERS = {
@@ -40,7 +40,22 @@ const ROOMS = {
 };
 
 /** Modules of Node that reach the host. One that no room names is used by nobody. */
-const POWERS = ["fs", "child_process", "net", "http", "https", "http2", "tls", "dgram", "vm", "worker_threads", "cluster", "inspector", "repl", "wasi"];
+const POWERS = [
+  "fs",
+  "child_process",
+  "net",
+  "http",
+  "https",
+  "http2",
+  "tls",
+  "dgram",
+  "vm",
+  "worker_threads",
+  "cluster",
+  "inspector",
+  "repl",
+  "wasi",
+];
 
 /** Tests and what is exported for them. They may use what their package.json declares. */
 const TEST_CODE = "(\\.test\\.ts$|/testing/|^(?:packages|apps)/[^/]+/test/)";
@@ -57,8 +72,8 @@ function allowedRooms(room) {
 /** Front doors: the source files that a package's `exports` name. */
 function frontDoors() {
   const doors = [];
-  for (const name of readdirSync(join(__dirname, "packages"))) {
-    const manifest = join(__dirname, "packages", name, "package.json");
+  for (const name of readdirSync(path.join(__dirname, "packages"))) {
+    const manifest = path.join(__dirname, "packages", name, "package.json");
     if (!existsSync(manifest)) continue;
     for (const target of Object.values(JSON.parse(readFileSync(manifest, "utf8")).exports ?? {})) {
       const source = typeof target === "string" ? target : target["rumi-source"];
@@ -122,7 +137,9 @@ module.exports = {
       comment: "what ships never imports tests, fakes or test tools",
       severity: "error",
       from: { path: SOURCE, pathNot: [TEST_CODE, "^packages/testkit/"] },
-      to: { path: `(\\.test\\.ts$|/testing/|^(?:packages|apps)/[^/]+/test/|^packages/testkit/|(?:^|/)node_modules/(?:vitest|fast-check)/)` },
+      to: {
+        path: `(\\.test\\.ts$|/testing/|^(?:packages|apps)/[^/]+/test/|^packages/testkit/|(?:^|/)node_modules/(?:vitest|fast-check)/)`,
+      },
     },
     {
       name: "declared",

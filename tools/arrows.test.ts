@@ -32,6 +32,12 @@ const root = join(import.meta.dirname, "..");
 const configuration = createRequire(import.meta.url)(join(root, ".dependency-cruiser.cjs")) as Configuration;
 const { LAYERS, ROOMS, POWERS } = configuration.table;
 
+function roomOf(name: string): Room {
+  const room = ROOMS[name];
+  if (room === undefined) throw new Error(`${name} is not in the table of arrows`);
+  return room;
+}
+
 /** Folders of all packages and apps. */
 function rooms(): string[] {
   return ["packages", "apps"].flatMap((parent) =>
@@ -74,8 +80,9 @@ function copyLinks(target: string, room: string, folder: string): void {
 
 /** A room that `room` may not import. */
 function forbiddenFor(room: string): string {
-  const { layer, also = [], only } = ROOMS[room] as Room;
-  const allowed = (other: string): boolean => only === undefined && ((LAYERS[layer] ?? []).includes((ROOMS[other] as Room).layer) || also.includes(other));
+  const { layer, also = [], only } = roomOf(room);
+  const allowed = (other: string): boolean =>
+    only === undefined && ((LAYERS[layer] ?? []).includes(roomOf(other).layer) || also.includes(other));
   const found = Object.keys(ROOMS).find((other) => other !== room && !allowed(other));
   if (found === undefined) throw new Error(`${room} may import everything`);
   return found;
@@ -100,25 +107,47 @@ function plants(): Plant[] {
       text: `import "../../../${forbiddenFor(room)}/src/index.ts";`,
     })),
     { rule: "arrow:rumi", file: "apps/rumi/src/planted-server.ts", text: 'import "@rumi/api";' },
-    { rule: "arrow:flow-engine", file: "packages/flow-engine/src/planted-type.ts", text: 'import type {} from "../../sandbox/src/index.ts";' },
+    {
+      rule: "arrow:flow-engine",
+      file: "packages/flow-engine/src/planted-type.ts",
+      text: 'import type {} from "../../sandbox/src/index.ts";',
+    },
     ...POWERS.map((power) => ({
       rule: `host-power:${power}`,
       file: `packages/core/src/planted-power-${power}.ts`,
       text: `import "node:${power}";`,
     })),
-    { rule: "host-power:fs", file: "packages/flow-engine/src/planted-promises.ts", text: 'export const fs = await import("node:fs/promises");' },
+    {
+      rule: "host-power:fs",
+      file: "packages/flow-engine/src/planted-promises.ts",
+      text: 'export const fs = await import("node:fs/promises");',
+    },
     { rule: "host-power:net", file: "packages/api/src/planted-bare.ts", text: 'import net from "net";\nexport { net };' },
-    { rule: "host-power:child_process", file: "packages/pack-runtime/src/planted-require.ts", text: 'import type {} from "node:child_process";' },
+    {
+      rule: "host-power:child_process",
+      file: "packages/pack-runtime/src/planted-require.ts",
+      text: 'import type {} from "node:child_process";',
+    },
     { rule: "known-room", file: "packages/stranger/src/index.ts", text: 'import "node:path";' },
     { rule: "front-door", file: "packages/approval/src/planted-door.ts", text: 'import "../../core/src/json.ts";' },
     // A cycle is told once, at the first of its files.
-    { rule: "no-cycles", file: "packages/core/src/planted-cycle-a.ts", text: 'import "./planted-cycle-b.ts";', beside: ["planted-cycle-b.ts", 'import "./planted-cycle-a.ts";'] },
+    {
+      rule: "no-cycles",
+      file: "packages/core/src/planted-cycle-a.ts",
+      text: 'import "./planted-cycle-b.ts";',
+      beside: ["planted-cycle-b.ts", 'import "./planted-cycle-a.ts";'],
+    },
     { rule: "di-only-in-daemon", file: "packages/api/src/planted-di.ts", text: 'import "tsyringe";', install: ["tsyringe", "apps/rumid"] },
     { rule: "no-test-code-in-src", file: "packages/core/src/planted-test.ts", text: 'import "./json.test.ts";' },
     { rule: "no-test-code-in-src", file: "packages/core/src/planted-fake.ts", text: 'import "./testing/index.ts";' },
     { rule: "no-test-code-in-src", file: "packages/audit/src/planted-kit.ts", text: 'import "@rumi/testkit";' },
     { rule: "no-test-code-in-src", file: "packages/sandbox/src/planted-vitest.ts", text: 'import "vitest";' },
-    { rule: "declared", file: "packages/core/src/planted-undeclared.ts", text: 'import "yaml";', install: ["yaml", "packages/flow-engine"] },
+    {
+      rule: "declared",
+      file: "packages/core/src/planted-undeclared.ts",
+      text: 'import "yaml";',
+      install: ["yaml", "packages/flow-engine"],
+    },
     { rule: "no-dev-dependency-in-src", file: "packages/sandbox/src/planted-dev.ts", text: 'import "vitest";' },
     { rule: "resolves", file: "packages/core/src/planted-nowhere.ts", text: 'import "./nowhere.ts";' },
   ];
@@ -173,12 +202,16 @@ describe("the table of arrows", () => {
 
   test("no package.json declares a room that its arrows forbid", () => {
     for (const room of rooms()) {
-      const { dependencies = {} } = JSON.parse(readFileSync(join(root, room, "package.json"), "utf8")) as { dependencies?: Record<string, string> };
-      const { layer, also = [], only = [] } = ROOMS[room] as Room;
+      const { dependencies = {} } = JSON.parse(readFileSync(join(root, room, "package.json"), "utf8")) as {
+        dependencies?: Record<string, string>;
+      };
+      const { layer, also = [], only = [] } = roomOf(room);
       for (const name of Object.keys(dependencies).filter((dependency) => dependency.startsWith("@rumi/"))) {
         const other = `packages/${name.slice("@rumi/".length)}`;
         const allowed =
-          (LAYERS[layer] ?? []).includes(ROOMS[other]?.layer ?? "") || also.includes(other) || only.some((path) => path.startsWith(`${other}/`));
+          (LAYERS[layer] ?? []).includes(ROOMS[other]?.layer ?? "") ||
+          also.includes(other) ||
+          only.some((path) => path.startsWith(`${other}/`));
         expect(allowed, `${room} declares ${name}`).toBe(true);
       }
     }

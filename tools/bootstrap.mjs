@@ -70,7 +70,14 @@ function command(doing, fetches) {
 
 /** A command as a person would type it. @param {string[]} argv */
 function readable(argv) {
-  return argv.map((word) => word.replace(`${root}/`, "").replace(/^.*\/npm-cli\.js$/, "npm").replace(process.execPath, "node")).join(" ");
+  return argv
+    .map((word) =>
+      word
+        .replace(`${root}/`, "")
+        .replace(/^.*\/npm-cli\.js$/, "npm")
+        .replace(process.execPath, "node"),
+    )
+    .join(" ");
 }
 
 /** Everything the verb needs, prepared. @param {{ builds: boolean }} verb @returns {Promise<{ node: string, env: NodeJS.ProcessEnv }>} */
@@ -142,7 +149,9 @@ async function installPackages(pnpm, node) {
 function complain(error) {
   const network = error.facts["fetches"] === true;
   const npm = npmCommand(process.env);
-  const asked = network ? spawnSync(npm[0] ?? "npm", [...npm.slice(1), "config", "get", "registry"], { encoding: "utf8", timeout: 5000 }) : null;
+  const asked = network
+    ? spawnSync(npm[0] ?? "npm", [...npm.slice(1), "config", "get", "registry"], { encoding: "utf8", timeout: 5000 })
+    : null;
   const registry = asked?.status === 0 ? asked.stdout.trim() : undefined;
   const machine = { node: process.versions.node, ...(registry === undefined ? {} : { registry }) };
   process.stderr.write(`\n${explain(error, machine).join("\n")}\n`);

@@ -4,9 +4,26 @@ import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryFolder } from "@rumi/testkit";
 import { describe, expect, test } from "vitest";
-import { buildFingerprint, installFingerprint, isFresh, LONE_PACKAGES, PACKAGE_PARENTS, remember, workspaceFolders } from "./bootstrap/freshness.mjs";
+import {
+  buildFingerprint,
+  installFingerprint,
+  isFresh,
+  LONE_PACKAGES,
+  PACKAGE_PARENTS,
+  remember,
+  workspaceFolders,
+} from "./bootstrap/freshness.mjs";
 import { exitCodeOf, onceEach, SECOND_SIGNAL_AFTER_MS } from "./bootstrap/supervise.mjs";
-import { nodeIsEnough, npmCommand, parseVersion, platformKey, pnpmIsEnough, readPins, toolPath, toolPlace } from "./bootstrap/toolchain.mjs";
+import {
+  nodeIsEnough,
+  npmCommand,
+  parseVersion,
+  platformKey,
+  pnpmIsEnough,
+  readPins,
+  toolPath,
+  toolPlace,
+} from "./bootstrap/toolchain.mjs";
 import { isAlive, takeTurn } from "./bootstrap/turn.mjs";
 import { parseVerb, VERBS } from "./bootstrap/verbs.mjs";
 import { BootstrapError, causeOf, explain, withoutCredentials } from "./bootstrap/words.mjs";
@@ -52,7 +69,9 @@ describe("which tools are good enough", () => {
   });
 
   test("the chosen tools stand first on PATH, and nothing stands twice", () => {
-    expect(toolPath("/r", ["/n/bin/node", "/n/bin/node"], "/usr/bin:/r/node_modules/.bin:/bin")).toBe("/n/bin:/r/node_modules/.bin:/usr/bin:/bin");
+    expect(toolPath("/r", ["/n/bin/node", "/n/bin/node"], "/usr/bin:/r/node_modules/.bin:/bin")).toBe(
+      "/n/bin:/r/node_modules/.bin:/usr/bin:/bin",
+    );
   });
 });
 
@@ -168,7 +187,9 @@ describe("words", () => {
   });
 
   test("other bytes than the pinned ones are refused in words", () => {
-    const text = explain(new BootstrapError("wrong_bytes", { name: "n", version: "1", pinned: "p", came: "c" }), { node: "20.1.0" }).join("\n");
+    const text = explain(new BootstrapError("wrong_bytes", { name: "n", version: "1", pinned: "p", came: "c" }), { node: "20.1.0" }).join(
+      "\n",
+    );
     expect(text).toContain("thrown away unused");
   });
 
@@ -235,7 +256,11 @@ describe("signals", () => {
 
   test("when the whole process group gets SIGTERM the daemon hears it exactly once", async () => {
     await using folder = await preparedCheckout(COUNTING);
-    const child = spawn(process.execPath, ["tools/bootstrap.mjs", "start"], { cwd: folder.path, detached: true, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["tools/bootstrap.mjs", "start"], {
+      cwd: folder.path,
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     let printed = "";
     child.stdout.on("data", (chunk: Buffer) => {
       if (printed === "" && child.pid !== undefined) process.kill(-child.pid, "SIGTERM");

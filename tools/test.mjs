@@ -38,7 +38,8 @@ export function parseTestArguments(argv, env) {
 /** Totals of one vitest report. A file that could not be loaded counts as one failure. @param {any} report @returns {Totals} */
 export function totalsOf(report) {
   const unloaded = report.testResults.filter(
-    (/** @type {any} */ file) => file.status === "failed" && file.assertionResults.every((/** @type {any} */ test) => test.status !== "failed"),
+    (/** @type {any} */ file) =>
+      file.status === "failed" && file.assertionResults.every((/** @type {any} */ test) => test.status !== "failed"),
   );
   return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded.length };
 }
@@ -106,7 +107,9 @@ async function main() {
       sum.failed += notRun.length;
     }
   }
-  console.log(`${sum.passed} passed, ${sum.failed} failed${notRun.length > 0 && !requireEngine ? `, ${notRun.join(" and ")} not run` : ""}`);
+  console.log(
+    `${sum.passed} passed, ${sum.failed} failed${notRun.length > 0 && !requireEngine ? `, ${notRun.join(" and ")} not run` : ""}`,
+  );
   if (totalsFile !== null) writeFileSync(totalsFile, JSON.stringify(sum));
   return sum.failed === 0 ? 0 : 1;
 }

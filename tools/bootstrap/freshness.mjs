@@ -19,7 +19,12 @@ export function workspaceFolders(root) {
 /** Fingerprint of everything that decides what is installed: bytes of lockfile and manifests, and the platform. @param {string} root @param {string} platform */
 export function installFingerprint(root, platform) {
   const hash = createHash("sha256").update(platform);
-  const files = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json", ...workspaceFolders(root).map((folder) => `${folder}/package.json`)];
+  const files = [
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    "package.json",
+    ...workspaceFolders(root).map((folder) => `${folder}/package.json`),
+  ];
   for (const file of files) hash.update(`\0${file}\0`).update(existsSync(join(root, file)) ? readFileSync(join(root, file)) : "");
   return hash.digest("hex");
 }

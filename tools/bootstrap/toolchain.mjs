@@ -99,7 +99,10 @@ export async function fetchTool({ root, pins, tool, key, env, run }) {
   try {
     const flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--no-update-notifier", "--loglevel=error"];
     const network = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=120000"];
-    await run([...npmCommand(env), "install", ...flags, ...network, "--prefix", folder, `${place.pinned.name}@${version}`], { cwd: folder, env });
+    await run([...npmCommand(env), "install", ...flags, ...network, "--prefix", folder, `${place.pinned.name}@${version}`], {
+      cwd: folder,
+      env,
+    });
     const came = installedIntegrity(folder, place.pinned.name);
     if (place.pinned.integrity !== null && came !== place.pinned.integrity) {
       throw new BootstrapError("wrong_bytes", { tool, name: place.pinned.name, version, came, pinned: place.pinned.integrity });

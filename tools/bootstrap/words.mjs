@@ -41,7 +41,8 @@ export function lastLines(output, count) {
  * @returns {string[]}
  */
 export function explain(error, machine) {
-  const facts = error.facts;
+  /** @type {Record<string, string>} */
+  const facts = Object.fromEntries(Object.entries(error.facts).map(([name, value]) => [name, String(value)]));
   switch (error.kind) {
     case "old_node":
       return [
@@ -70,25 +71,26 @@ export function explain(error, machine) {
     case "does_not_start":
       return [
         `${facts["tool"]} ${facts["version"]} was fetched for ${facts["platform"]}, but does not start on this machine:`,
-        ...lastLines(String(facts["output"]), 3).map((line) => `  ${line}`),
+        ...lastLines(facts["output"] ?? "", 3).map((line) => `  ${line}`),
         `Do: install ${facts["tool"]} ${facts["version"]} yourself, and run the same command again.`,
       ];
     case "command_failed":
-      return explainCommand(facts, machine);
+      return explainCommand(error.facts, machine);
     default:
-      return [String(error.message)];
+      return [error.message];
   }
 }
 
 /** @param {Record<string, unknown>} facts @param {{ registry?: string }} machine @returns {string[]} */
 function explainCommand(facts, machine) {
-  const output = String(facts["output"] ?? "");
+  const output = typeof facts["output"] === "string" ? facts["output"] : "";
+  const doing = String(facts["doing"]);
   const tried = `Tried: ${withoutCredentials(String(facts["command"]))}`;
   const said = lastLines(output, 12).map((line) => `  | ${line}`);
   const cause = facts["fetches"] === true || causeOf(output) === "disk" ? causeOf(output) : "other";
   if (cause === "network") {
     return [
-      `The network is missing, or the package registry does not answer: ${facts["doing"]} could not be done.`,
+      `The network is missing, or the package registry does not answer: ${doing} could not be done.`,
       tried,
       ...(machine.registry === undefined ? [] : [`Registry: ${withoutCredentials(machine.registry)}`]),
       ...said.slice(-3),
@@ -96,6 +98,7 @@ function explainCommand(facts, machine) {
       "same command again. What is already here is kept; once everything is fetched, no later start needs the network.",
     ];
   }
-  if (cause === "disk") return [`The disk is full: ${facts["doing"]} could not be done.`, tried, "Do: make room (about 1 GB), and run the same command again."];
-  return [`${facts["doing"]} failed.`, tried, ...said, "Do: mend what the lines above name, and run the same command again."];
+  if (cause === "disk")
+    return [`The disk is full: ${doing} could not be done.`, tried, "Do: make room (about 1 GB), and run the same command again."];
+  return [`${doing} failed.`, tried, ...said, "Do: mend what the lines above name, and run the same command again."];
 }
