@@ -1,1 +1,66 @@
-export {};
+// Loading
+export { parseFlow } from "./parse-flow.ts";
+export type { ParsedFlow, ParseFlowOptions } from "./parse-flow.ts";
+export { VALUE_TYPES } from "./definition.ts";
+export type {
+  FileCallStep,
+  FlowDefaults,
+  FlowDefinition,
+  FlowSource,
+  ForeachStep,
+  FunctionStep,
+  HandlerStep,
+  IfStep,
+  InputDeclaration,
+  LoadProblem,
+  ParallelStep,
+  RepeatStep,
+  RetryPolicy,
+  SetStep,
+  Step,
+  StepCommon,
+  StepType,
+  SubFlowStep,
+  ValueType,
+} from "./definition.ts";
+export { composeFlow, FlowTable } from "./flow-table.ts";
+export type { ComposedFlow, ComposeOptions, FlowFile, SkipRecord } from "./flow-table.ts";
+export { orderSteps } from "./order.ts";
+export type { Orderable, Ordering } from "./order.ts";
+export { allSteps } from "./walk-steps.ts";
+export { writtenKeys } from "./written-keys.ts";
+
+// Language
+export { parseReference, referencePath, resolveReference } from "./reference.ts";
+export type { ContextReader, Reference, Scanned, SyntaxFault } from "./reference.ts";
+export { parseTemplate } from "./template.ts";
+export type { Template, TemplateParse } from "./template.ts";
+export { compileExpression, expand, referencesOf } from "./expression.ts";
+export type { Expression } from "./expression.ts";
+export { parseCondition } from "./condition.ts";
+export type { ComparisonOperator, Condition, ConditionParse } from "./condition.ts";
+export { conditionReferences, evaluateCondition } from "./evaluate-condition.ts";
+export { isContextKey, isFlowId, isOwnFlow } from "./names.ts";
+
+// Running
+export { clampRunTimeout, FlowRunner } from "./flow-runner.ts";
+export type { FlowRunnerDeps, FlowRunnerOptions, RunOptions } from "./flow-runner.ts";
+export type { FailedStep, RunAnswer, RunState, RunSummary, RunTrigger } from "./run-answer.ts";
+export { contextHandlers } from "./kernel-handlers.ts";
+export type {
+  BlockCall,
+  BlockOutcome,
+  BlockResolver,
+  BlockRunner,
+  BlockTarget,
+  HandlerScope,
+  KernelHandler,
+  Sleep,
+  SubFlowRights,
+  Vocabulary,
+} from "./ports.ts";
+
+// Errors and limits
+export { FLOW_LOAD_CODES, FLOW_RUN_CODES, FlowError } from "./errors.ts";
+export type { FlowErrorCode, FlowLoadCode, FlowRunCode } from "./errors.ts";
+export { API_RUN_SECONDS, DEFAULT_CONCURRENT_RUNS, MAX_FLOW_FILE_BYTES, MAX_VALUE_BYTES } from "./limits.ts";

@@ -72,7 +72,11 @@ export interface BlockResolver {
 export interface KernelHandler {
   readonly name: `kernel:${string}`;
   readonly kind: "open" | "operator";
-  /** Problems with literal args, found at load; empty when fine. */
+  /** Args that must be literal (no reference), because reviews list the ctx keys they name. */
+  readonly literal_args?: readonly string[];
+  /** Context keys a call with these args writes; for reviews and branch conflicts. */
+  writtenKeys?(args: JsonObject): readonly string[];
+  /** Problems with args that are literal as a whole, found at load; empty when fine. */
   checkArgs?(args: JsonObject): readonly string[];
   /** @throws FlowError `kernel.invalid_args` */
   run(args: JsonObject, scope: HandlerScope): Promise<JsonValue> | JsonValue;
@@ -88,3 +92,16 @@ export interface HandlerScope {
   readonly ctx: { get(key: string): JsonValue | undefined; set(key: string, value: JsonValue): void };
   readonly signal: AbortSignal;
 }
+
+/** Decides whether a pack's flow may start another pack's or a shared flow as a sub-flow. Absent: never. */
+export interface SubFlowRights {
+  mayRunFlow(principal: string, flowId: FlowId): boolean | Promise<boolean>;
+}
+
+/** Renames the top-level keys of a pack's own values to its preferred terms. Absent: values stay as they are. */
+export interface Vocabulary {
+  normalize(pack: PackId, value: JsonValue): { readonly value: JsonValue; readonly warnings: readonly string[] };
+}
+
+/** Waits, or returns early when `signal` aborts. Never throws. */
+export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;

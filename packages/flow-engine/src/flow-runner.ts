@@ -1,0 +1,184 @@
+import type { AuditSink, Clock, DiagnosticsSink, Digest, FlowId, JsonObject, JsonValue, Logger, Random, RunId } from "@rumi/core";
+import { createRunId, MAX_RESPONSE_BYTES, systemRandom } from "@rumi/core";
+import { FlowError } from "./errors.ts";
+import { FlowRun } from "./flow-run.ts";
+import type { ComposedFlow, FlowTable } from "./flow-table.ts";
+import { acceptInputs } from "./inputs.ts";
+import { API_RUN_SECONDS, BACKGROUND_RUN_SECONDS, DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, REMEMBERED_RUNS } from "./limits.ts";
+import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { RunAnswer, RunSummary, RunTrigger } from "./run-answer.ts";
+import type { RunCollaborators } from "./run-state.ts";
+import { timerSleep } from "./waiting.ts";
+
+export interface FlowRunnerDeps {
+  /** The table in force now; each run keeps the one it began with. */
+  readonly table: () => FlowTable;
+  readonly blocks: BlockRunner;
+  readonly handlers: readonly KernelHandler[];
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly diagnostics?: DiagnosticsSink;
+  readonly random?: Random;
+  readonly sleep?: Sleep;
+  readonly rights?: SubFlowRights;
+  readonly vocabulary?: Vocabulary;
+}
+
+export interface FlowRunnerOptions {
+  /** `RUMI_MAX_CONCURRENT_FLOWS`. */
+  readonly maxConcurrentRuns?: number;
+  /** `RUMI_MAX_RESPONSE_BYTES`. */
+  readonly maxResponseBytes?: number;
+}
+
+export interface RunOptions {
+  /** Wished deadline; clamped by trigger. */
+  readonly timeoutMs?: number;
+  /** Who asked, for audit: a token's name, `scheduler`, `boot`. */
+  readonly caller: string;
+  readonly trigger: RunTrigger;
+  /** Aborting cancels the run. */
+  readonly signal?: AbortSignal;
+  /** Names of inputs that came as path or query text: converted for declared integer, number, boolean. */
+  readonly fromText?: readonly string[];
+  /** Keys with a leading `_` from the daemon itself (`_path_params`, `_trigger`); never from a caller. */
+  readonly daemonInputs?: JsonObject;
+  /** The run is refused with `flow.definition_changed` unless the flow has this effective digest. */
+  readonly digest?: Digest;
+  /** An API run that is not waited for may take longer. */
+  readonly async?: boolean;
+  /** Flows already in the chain, when a block asked for this run. */
+  readonly chain?: readonly FlowId[];
+  /** Told the value of `_response`, if a step wrote it: the route's, never part of a result. */
+  readonly onResponse?: (value: JsonValue) => void;
+}
+
+/** Deadline of a run in ms: what was asked for, within what its trigger may have. */
+export function clampRunTimeout(timeoutMs: number | undefined, trigger: RunTrigger, isAsync = false): number {
+  const byRequest = trigger === "api" || trigger === "route";
+  const standard = byRequest ? API_RUN_SECONDS.standard : BACKGROUND_RUN_SECONDS;
+  const most = trigger === "flow.run" ? 120 : !byRequest ? BACKGROUND_RUN_SECONDS : isAsync ? API_RUN_SECONDS.mostAsync : API_RUN_SECONDS.most;
+  const asked = timeoutMs === undefined || Number.isNaN(timeoutMs) ? standard * 1000 : timeoutMs;
+  return Math.min(Math.max(asked, API_RUN_SECONDS.least * 1000), most * 1000);
+}
+
+/** Starts runs by flow id, at most so many at once, and ends them in order. */
+export class FlowRunner {
+  readonly #deps: FlowRunnerDeps;
+  readonly #collaborators: RunCollaborators;
+  readonly #maxConcurrentRuns: number;
+  readonly #maxResponseBytes: number;
+  readonly #running = new Map<string, FlowRun>();
+  readonly #ended = new Map<string, RunSummary>();
+  #slotsTaken = 0;
+  #draining = false;
+
+  constructor(deps: FlowRunnerDeps, options: FlowRunnerOptions = {}) {
+    this.#deps = deps;
+    this.#maxConcurrentRuns = options.maxConcurrentRuns ?? DEFAULT_CONCURRENT_RUNS;
+    this.#maxResponseBytes = options.maxResponseBytes ?? MAX_RESPONSE_BYTES;
+    this.#collaborators = {
+      blocks: deps.blocks,
+      handlers: new Map(deps.handlers.map((handler) => [handler.name, handler])),
+      audit: deps.audit,
+      clock: deps.clock,
+      logger: deps.logger,
+      sleep: deps.sleep ?? timerSleep,
+      rights: deps.rights ?? null,
+      vocabulary: deps.vocabulary ?? null,
+    };
+  }
+
+  /**
+   * Runs a flow to its end. How it ended is in the answer; nothing a step does rejects.
+   * @throws FlowError `flow.not_found`, `flow.not_runnable`, `flow.too_many_runs`, `flow.invalid_input`, `flow.input_type`,
+   * `flow.context_too_large`, `flow.definition_changed`, `flow.recursive`, `flow.depth_exceeded`, `daemon.stopping`
+   */
+  async run(flowId: string, inputs: unknown, options: RunOptions): Promise<RunAnswer> {
+    return this.start(flowId, inputs, options).done;
+  }
+
+  /** Starts a flow and returns at once. @throws as `run`; `done` never rejects. */
+  start(flowId: string, inputs: unknown, options: RunOptions): { readonly run_id: RunId; readonly done: Promise<RunAnswer> } {
+    const table = this.#deps.table();
+    const composed = this.#runnable(table, flowId, options);
+    const accepted = acceptInputs(composed.definition, inputs, options.fromText);
+    const takesSlot = options.trigger !== "flow.run";
+    if (takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns) {
+      throw new FlowError("flow.too_many_runs", `${this.#maxConcurrentRuns} runs are going on; try again shortly`, { details: { limit: this.#maxConcurrentRuns } });
+    }
+    const run = new FlowRun(
+      { collaborators: this.#collaborators, table, composed, ...(this.#deps.diagnostics === undefined ? {} : { diagnostics: this.#deps.diagnostics }) },
+      {
+        runId: createRunId(this.#deps.clock, this.#deps.random ?? systemRandom),
+        inputs: accepted,
+        timeoutMs: clampRunTimeout(options.timeoutMs, options.trigger, options.async ?? false),
+        maxResponseBytes: this.#maxResponseBytes,
+        run: options,
+      },
+    );
+    if (takesSlot) this.#slotsTaken += 1;
+    this.#running.set(run.runId, run);
+    const done = run.execute().finally(() => {
+      if (takesSlot) this.#slotsTaken -= 1;
+      this.#running.delete(run.runId);
+      this.#remember(run.summary());
+    });
+    return { run_id: run.runId, done };
+  }
+
+  /** Runs going on, then ended ones, newest first. */
+  list(): readonly RunSummary[] {
+    return [...[...this.#running.values()].map((run) => run.summary()).toReversed(), ...[...this.#ended.values()].toReversed()];
+  }
+
+  get(runId: string): RunSummary | undefined {
+    return this.#running.get(runId)?.summary() ?? this.#ended.get(runId);
+  }
+
+  /** Ends a run; its calls are killed. @throws FlowError `flow.run_not_found`, `flow.run_finished` */
+  cancel(runId: string, reason = "cancelled by the operator"): void {
+    const run = this.#running.get(runId);
+    if (run !== undefined) run.cancel("flow.cancelled", reason);
+    else if (this.#ended.has(runId)) throw new FlowError("flow.run_finished", "the run has already ended");
+    else throw new FlowError("flow.run_not_found", "there is no such run");
+  }
+
+  /** Shuts down: no new run, no new step; calls get `deadlineMs` to end, then they are killed. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true;
+    const runs = [...this.#running.values()];
+    for (const run of runs) run.startNoStep();
+    const timer = setTimeout(() => {
+      for (const run of runs) run.cancel("daemon.stopping", "the daemon is stopping");
+    }, deadlineMs);
+    await Promise.all(runs.map((run) => run.ended));
+    clearTimeout(timer);
+  }
+
+  #runnable(table: FlowTable, flowId: string, options: RunOptions): ComposedFlow {
+    if (this.#draining) throw new FlowError("daemon.stopping", "the daemon is stopping");
+    const composed = table.get(flowId);
+    if (composed === undefined) throw new FlowError("flow.not_found", "there is no such flow");
+    const { source } = composed.definition.source;
+    if (source === "official" && options.trigger !== "boot" && options.trigger !== "schedule") {
+      throw new FlowError("flow.not_runnable", "an official flow starts only at boot or on schedule");
+    }
+    if (options.digest !== undefined && options.digest !== composed.digest) {
+      throw new FlowError("flow.definition_changed", "the flow is not the one that was asked for", { details: { digest: composed.digest } });
+    }
+    const chain = options.chain ?? [];
+    const details = { chain: [...chain, composed.definition.flow_id] };
+    if (chain.includes(composed.definition.flow_id)) throw new FlowError("flow.recursive", "the flow is already running in this chain", { details });
+    if (chain.length >= MAX_CHAIN) throw new FlowError("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other`, { details });
+    return composed;
+  }
+
+  #remember(summary: RunSummary): void {
+    this.#ended.set(summary.run_id, summary);
+    if (this.#ended.size <= REMEMBERED_RUNS) return;
+    const oldest = this.#ended.keys().next().value;
+    if (oldest !== undefined) this.#ended.delete(oldest);
+  }
+}

@@ -1,0 +1,62 @@
+import { MIB } from "@rumi/core";
+
+// Source of every number: the flow page, sections 2, 3, 7 and 8.
+
+/** Largest flow or modifier file, UTF-8 bytes; equal passes. */
+export const MAX_FLOW_FILE_BYTES = MIB;
+/** Deepest container in a file, root 0. */
+export const MAX_FILE_DEPTH = 32;
+/** Keys, values and items of a file, aliases expanded. */
+export const MAX_FILE_NODES = 10_000;
+/** Deepest container in one step's input, root 0. */
+export const MAX_STEP_INPUT_DEPTH = 20;
+/** Steps of one flow, nested ones too. */
+export const MAX_STEPS = 1_000;
+/** Containers inside containers. */
+export const MAX_CONTAINER_NESTING = 6;
+/** Phases of one flow. */
+export const MAX_PHASES = 64;
+/** Characters of one condition. */
+export const MAX_CONDITION_CHARS = 4_096;
+/** Parentheses and `not`s inside each other. */
+export const MAX_CONDITION_NESTING = 64;
+/** Characters of a value shown in a message. */
+export const MAX_SHOWN_CHARS = 80;
+/** Problems kept of one file; the rest adds nothing an author would read. */
+export const MAX_PROBLEMS = 200;
+
+/** Bytes of one expanded input and of one step's value, as compact JSON. */
+export const MAX_VALUE_BYTES = 4 * MIB;
+/** Bytes of everything a run holds under `ctx`, as compact JSON. */
+export const MAX_CONTEXT_BYTES = 32 * MIB;
+/** Step executions of one run, children included. */
+export const MAX_STEP_EXECUTIONS = 100_000;
+/** Block calls of one run at the same time; more wait. */
+export const MAX_PARALLEL_BLOCK_CALLS = 16;
+/** Flows in a chain of sub-flows, root 1. */
+export const MAX_CHAIN = 10;
+/** Items of one `foreach`. */
+export const MAX_FOREACH_ITEMS = 10_000;
+/** Characters of an abort's reason. */
+export const MAX_REASON_CHARS = 500;
+
+/** Root runs at once (`RUMI_MAX_CONCURRENT_FLOWS`). */
+export const DEFAULT_CONCURRENT_RUNS = 10;
+/** Run deadline of an API run, seconds: default, least, most, most of an async one. */
+export const API_RUN_SECONDS = { standard: 300, least: 1, most: 600, mostAsync: 86_400 } as const;
+/** Run deadline of a scheduled or boot run, seconds. */
+export const BACKGROUND_RUN_SECONDS = 3_600;
+/** Timeout of file calls and functions, and the most a step may ask, seconds. */
+export const FILE_CALL_SECONDS = { standard: 60, most: 120 } as const;
+export const FUNCTION_SECONDS = { standard: 30, most: 120 } as const;
+export const MOST_STEP_SECONDS = 86_400;
+/** Longest pause between attempts, seconds. */
+export const MAX_RETRY_DELAY_SECONDS = 3_600;
+/** What an aborted call gets to answer before its step ends without it, ms. */
+export const CALL_ABORT_GRACE_MS = 10_000;
+/** Steps run in one go before other work of the process gets its turn. */
+export const STEPS_PER_TURN = 256;
+/** Ended runs a runner remembers (without their results). */
+export const REMEMBERED_RUNS = 1_000;
+/** Warnings kept of one run. */
+export const MAX_RUN_WARNINGS = 100;

@@ -1,0 +1,92 @@
+import type { JsonObject, JsonValue } from "@rumi/core";
+import { isJsonObject } from "@rumi/core";
+import type { HandlerStep, Step } from "./definition.ts";
+import { expand } from "./expression.ts";
+import { failure } from "./failure.ts";
+import { isContextKey } from "./names.ts";
+import { FlowError } from "./errors.ts";
+import { performFileCall } from "./perform-file-call.ts";
+import { performForeach, performIf, performParallel, performRepeat } from "./perform-container.ts";
+import { performSubFlow } from "./perform-sub-flow.ts";
+import type { HandlerScope } from "./ports.ts";
+import type { Place, StepResult } from "./run-state.ts";
+import type { StepRunner } from "./step-runner.ts";
+import { withTimeout } from "./with-timeout.ts";
+
+/** One attempt of one step. May throw what `failureOf` understands. */
+export function performStep(runner: StepRunner, step: Step, place: Place, attempt: number): StepResult | Promise<StepResult> {
+  switch (step.type) {
+    case "set": {
+      const value = expand(step.value, place.scope, runner.run.budget.sizer);
+      place.scope.set(step.key, value);
+      return { status: "done", value };
+    }
+    case "python_file_call":
+    case "node_file_call":
+    case "file_call":
+      return performFileCall(runner, step, place, attempt);
+    case "function":
+      return { status: "missing", failure: failure("flow.missing_target", `there is no function ${step.function}`) };
+    case "handler":
+      return withTimeout(step, place, (inner) => performHandler(runner, step, inner));
+    case "if":
+      return withTimeout(step, place, (inner) => performIf(runner, step, inner, attempt));
+    case "foreach":
+      return withTimeout(step, place, (inner) => performForeach(runner, step, inner, attempt));
+    case "repeat":
+      return withTimeout(step, place, (inner) => performRepeat(runner, step, inner, attempt));
+    case "parallel":
+      return withTimeout(step, place, (inner) => performParallel(runner, step, inner, attempt));
+    case "flow":
+      return withTimeout(step, place, (inner) => performSubFlow(runner, step, inner, attempt));
+  }
+}
+
+function performHandler(runner: StepRunner, step: HandlerStep, place: Place): StepResult | Promise<StepResult> {
+  const handler = runner.collaborators.handlers.get(step.handler);
+  if (handler === undefined) return { status: "failed", failure: failure("flow.unknown_handler", `there is no handler ${step.handler}`) };
+  if (handler.kind === "operator" && place.frame.composed.definition.source.source !== "official") {
+    return { status: "failed", failure: failure("flow.handler_not_allowed", `${step.handler} is the operator's: only official flows may call it`) };
+  }
+  const args = expand(step.args, place.scope, runner.run.budget.sizer);
+  if (!isJsonObject(args)) return { status: "failed", failure: failure("kernel.invalid_args", "args must be a map") };
+  const value = handler.run(args, handlerScope(runner, step, place));
+  return value instanceof Promise ? awaitHandler(value, place) : { status: "done", value: value ?? null };
+}
+
+async function awaitHandler(value: Promise<JsonValue>, place: Place): Promise<StepResult> {
+  const stopped = Promise.withResolvers<"stopped">();
+  const { signal } = place.stop;
+  const onAbort = (): void => stopped.resolve("stopped");
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const first = await Promise.race([value.then((result) => ({ result })), stopped.promise]);
+    return first === "stopped" ? { status: "stopped" } : { status: "done", value: first.result ?? null };
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function handlerScope(runner: StepRunner, step: HandlerStep, place: Place): HandlerScope {
+  return {
+    run_id: runner.run.runId,
+    flow_id: place.frame.composed.definition.flow_id,
+    step_id: step.id,
+    principal: step.principal,
+    ctx: {
+      get: (key) => place.scope.get(key),
+      set: (key, value) => {
+        if (!isContextKey(key)) throw new FlowError("kernel.invalid_args", "not a context key");
+        place.scope.set(key, value);
+      },
+    },
+    get signal() {
+      return place.stop.signal;
+    },
+  };
+}
+
+/** Inputs of a flow as one plain object. */
+export function inputsObject(values: ReadonlyMap<string, JsonValue>): JsonObject {
+  return Object.fromEntries(values);
+}

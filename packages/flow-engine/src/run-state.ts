@@ -1,0 +1,119 @@
+import type { AuditSink, Clock, ExecutionMode, FlowId, JsonObject, JsonValue, Logger, RunId } from "@rumi/core";
+import { ContextBudget } from "./context.ts";
+import type { ContextScope } from "./context.ts";
+import type { ComposedFlow, FlowTable } from "./flow-table.ts";
+import { MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
+import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { FailedStep } from "./run-answer.ts";
+import { Semaphore } from "./semaphore.ts";
+import { StopScope } from "./stop-scope.ts";
+
+/** Collaborators of every run. */
+export interface RunCollaborators {
+  readonly blocks: BlockRunner;
+  readonly handlers: ReadonlyMap<string, KernelHandler>;
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sleep: Sleep;
+  readonly rights: SubFlowRights | null;
+  readonly vocabulary: Vocabulary | null;
+}
+
+/** What all flows of one run share. */
+export class RunState {
+  readonly runId: RunId;
+  readonly table: FlowTable;
+  readonly stop = new StopScope();
+  readonly budget = new ContextBudget();
+  readonly blockSlots = new Semaphore(MAX_PARALLEL_BLOCK_CALLS);
+  /** Monotonic ms. */
+  readonly deadline: number;
+  readonly warnings: string[] = [];
+  failedSteps: FailedStep[] = [];
+  mode: ExecutionMode | null = null;
+  executions = 0;
+  #refusing = false;
+
+  constructor(runId: RunId, table: FlowTable, deadline: number) {
+    this.runId = runId;
+    this.table = table;
+    this.deadline = deadline;
+  }
+
+  warn(message: string): void {
+    if (this.warnings.length < MAX_RUN_WARNINGS) this.warnings.push(message);
+  }
+
+  /** The daemon is stopping: what runs may end, nothing new begins. */
+  refuseSteps(): void {
+    this.#refusing = true;
+  }
+
+  /** Counts one step execution; false once the run may begin no more. */
+  countExecution(): boolean {
+    if (this.#refusing) this.stop.stop({ kind: "cancelled", code: "daemon.stopping", reason: "the daemon is stopping" });
+    if (this.stop.stopped !== null) return false;
+    this.executions += 1;
+    if (this.executions <= MAX_STEP_EXECUTIONS) return true;
+    this.stop.stop({ kind: "failed", code: "flow.loop_limit", reason: `a run executes at most ${MAX_STEP_EXECUTIONS} steps` });
+    return false;
+  }
+
+  /** Notes where a block ran; the least isolated mode stays. */
+  noteMode(mode: ExecutionMode): void {
+    const rank = { rejected: 1, container: 2, host_permissive: 3 } as const;
+    if (this.mode === null || rank[mode] > rank[this.mode]) this.mode = mode;
+  }
+
+  /** Forgets the failures below a container that starts over. */
+  forgetFailuresBelow(path: string): void {
+    this.failedSteps = this.failedSteps.filter((step) => !step.step_path.startsWith(`${path}/`));
+  }
+}
+
+export type StepStatus = "done" | "failed" | "missing" | "skipped";
+
+/** One flow of a run: the root, or a child. */
+export interface Frame {
+  readonly composed: ComposedFlow;
+  readonly chain: readonly FlowId[];
+  /** The flow's inputs, for block contexts. */
+  readonly inputs: JsonObject;
+  readonly stop: StopScope;
+  /** Of top-level steps, by id. */
+  readonly statuses: Map<string, StepStatus>;
+}
+
+/** Where a step runs. */
+export interface Place {
+  readonly frame: Frame;
+  readonly scope: ContextScope;
+  readonly stop: StopScope;
+  /** Before the step's id: empty, or ending in `/`. */
+  readonly path: string;
+  /** The same without attempt marks, for idempotency keys. */
+  readonly key: string;
+  /** Phase of the enclosing top-level step, for nested ones. */
+  readonly phase: string;
+}
+
+/** Why a step failed. */
+export interface Failure {
+  readonly code: string;
+  readonly error_type: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly remedy?: string;
+  readonly details?: JsonObject;
+}
+
+/** How one attempt of a step ended. */
+export type StepResult =
+  /** `abort`: the reason, when the value asks to end the flow. */
+  | { readonly status: "done"; readonly value: JsonValue; readonly abort?: string }
+  | { readonly status: "failed" | "missing"; readonly failure: Failure }
+  | { readonly status: "stopped" };
+
+/** How a list of steps ended: all went by, one failed and aborts, or it was stopped from outside. */
+export type Ending = null | Failure | "stopped";
