@@ -1,0 +1,67 @@
+import { Command, CommanderError } from "commander";
+import { EXIT } from "./exit-codes.ts";
+import { createAct } from "./verb.ts";
+import type { Outcome } from "./verb.ts";
+import { addCompletionVerb } from "./verbs/completion.ts";
+import { addContainerVerbs } from "./verbs/container.ts";
+import { addDaemonVerbs } from "./verbs/daemon.ts";
+import { addFlowVerbs } from "./verbs/flow.ts";
+import { addPackVerbs } from "./verbs/pack.ts";
+import { addTokenVerbs } from "./verbs/token.ts";
+import type { World } from "./world.ts";
+
+/** The whole command line; what ran leaves its exit code in `outcome`. */
+export function createProgram(world: World, outcome: Outcome): Command {
+  const program = new Command("rumi")
+    .description("The operator's command line of Rumi")
+    .option("--url <url>", "where the daemon is")
+    .option("--token-file <file>", "file with the API token")
+    .option("--json", "one envelope on stdout, all else on stderr")
+    .option("--lang <language>", "en or ja");
+  const act = createAct(world, outcome);
+  addDaemonVerbs(program, act);
+  addPackVerbs(program, act);
+  addFlowVerbs(program, act);
+  addContainerVerbs(program, act);
+  addTokenVerbs(program, act);
+  addCompletionVerb(program, act);
+  quiet(program, world);
+  return program;
+}
+
+/** Every command throws instead of leaving the process, and writes to the world. */
+function quiet(command: Command, world: World): void {
+  command.exitOverride().configureOutput({ writeOut: world.stdout, writeErr: world.stderr });
+  if (command.commands.length > 0 && command.name() !== "rumi") command.helpCommand(false);
+  for (const child of command.commands) quiet(child, world);
+}
+
+/** Runs one command line. Always gives an exit code; never throws. */
+export async function runCli(args: readonly string[], world: World): Promise<number> {
+  const outcome: Outcome = { exitCode: EXIT.done };
+  const json = args.includes("--json");
+  // With --json stdout carries nothing but the envelope: help and usage go to stderr.
+  const shown: World = world.parseOnly === true ? { ...world, stdout: () => undefined, stderr: () => undefined } : world;
+  const program = createProgram(json ? { ...shown } : shown, outcome);
+  if (json) redirectHelp(program, shown);
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return outcome.exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) {
+      if (json) shown.stdout(`${JSON.stringify({ success: true, data: null, error: null, code: null })}\n`);
+      return EXIT.done;
+    }
+    if (json) {
+      const envelope = { success: false, data: { retryable: false }, error: error.message, code: "cli.usage" };
+      shown.stdout(`${JSON.stringify(envelope)}\n`);
+    }
+    return EXIT.usage;
+  }
+}
+
+function redirectHelp(command: Command, world: World): void {
+  command.configureOutput({ writeOut: world.stderr, writeErr: world.stderr });
+  for (const child of command.commands) redirectHelp(child, world);
+}

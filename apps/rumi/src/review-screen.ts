@@ -1,0 +1,103 @@
+import { REVIEW_SECTIONS } from "@rumi/api/client";
+import type { PackReview, ReviewChange, ReviewFile, ReviewSection } from "@rumi/api/client";
+import { packLine, packLines, packValue } from "./escape.ts";
+import type { Session } from "./session.ts";
+
+/** Sections whose growth widens what the pack may do. */
+const RIGHTS: ReadonlySet<ReviewSection> = new Set(["permissions", "domains", "routes", "modifiers", "handlers", "stores", "secrets"]);
+/** Items shown of one list before the rest is counted. */
+const MAX_ITEMS = 12;
+/** A private or local address anywhere in an item. */
+const PRIVATE_ADDRESS =
+  /allow_private|localhost|\b(?:127|10)\.\d+\.\d+\.\d+|\b192\.168\.\d+\.\d+|\b172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|\b169\.254\.\d+\.\d+|\[?(?:::1|f[cd][0-9a-f]{2}:)/iu;
+
+/** One calm screen: what changes first, then the dangerous in red, then what to type. Every pack text is escaped. */
+export function showReview(session: Session, review: PackReview): void {
+  const { say } = session;
+  const first = review.base_digest === null;
+  session.line(session.bold(`${packLine(review.pack_id)}  ${packLine(review.version ?? "")}  ${review.status}`.trimEnd()));
+  session.line(`${say("review.digest")}  ${review.digest ?? "-"}`);
+  session.line(`${say("review.base")}  ${review.base_digest ?? say("review.never_approved")}`);
+  session.line();
+  session.line(session.bold(say(first ? "review.files_new" : "review.files_changed")));
+  showFiles(session, "+", review.files.added);
+  showFiles(session, "-", review.files.removed);
+  showFiles(session, "~", review.files.changed);
+  if (review.files.added.length + review.files.removed.length + review.files.changed.length === 0) session.line(`  ${say("review.nothing")}`);
+  for (const name of REVIEW_SECTIONS) {
+    const change = review[name];
+    if (change !== undefined && countOf(change) > 0) showSection(session, name, change);
+  }
+  const dangers = dangersOf(session, review);
+  if (dangers.length > 0) {
+    session.line();
+    session.line(session.red(say("review.dangers")));
+    for (const danger of dangers) session.line(session.red(`  ! ${danger}`));
+  }
+  for (const warning of review.warnings.slice(0, MAX_ITEMS)) session.line(`  ${say("review.warning")}: ${warningText(warning)}`);
+  session.line();
+}
+
+/** The file changes themselves, escaped line by line. */
+export function showDiff(session: Session, review: PackReview): void {
+  for (const [mark, files] of [["+", review.files.added], ["~", review.files.changed], ["-", review.files.removed]] as const) {
+    for (const file of files) {
+      session.line(session.bold(`${mark} ${packLine(file.path)}`));
+      if (typeof file.diff === "string") for (const line of packLines(file.diff)) session.line(`  ${line}`);
+      else if (mark !== "-") session.line(`  ${session.say("review.no_diff")}`);
+    }
+  }
+}
+
+function showFiles(session: Session, mark: string, files: readonly ReviewFile[]): void {
+  for (const file of files.slice(0, MAX_ITEMS)) session.line(`  ${mark} ${packLine(file.path)}`);
+  if (files.length > MAX_ITEMS) session.line(`  ${mark} ${session.say("review.more", { count: files.length - MAX_ITEMS })}`);
+}
+
+function countOf(change: ReviewChange): number {
+  return change.added.length + change.removed.length + change.changed.length;
+}
+
+function showSection(session: Session, name: ReviewSection, change: ReviewChange): void {
+  session.line();
+  session.line(session.bold(session.say(`review.section.${name}`)));
+  const widens = RIGHTS.has(name);
+  for (const [mark, items] of [["+", change.added], ["~", change.changed], ["-", change.removed]] as const) {
+    for (const item of items.slice(0, MAX_ITEMS)) {
+      const line = `  ${mark} ${packValue(item)}`;
+      session.line(widens && mark !== "-" ? session.red(line) : line);
+    }
+    if (items.length > MAX_ITEMS) session.line(`  ${mark} ${session.say("review.more", { count: items.length - MAX_ITEMS })}`);
+  }
+}
+
+function dangersOf(session: Session, review: PackReview): string[] {
+  const { say } = session;
+  const dangers: string[] = [];
+  if (isSet(review.host_execution)) dangers.push(say("review.danger.host_execution"));
+  for (const name of REVIEW_SECTIONS) {
+    const change = review[name];
+    if (change === undefined) continue;
+    for (const item of [...change.added, ...change.changed]) {
+      if (PRIVATE_ADDRESS.test(JSON.stringify(item) ?? "")) dangers.push(`${say("review.danger.private")} ${packValue(item)}`);
+      if (name === "modifiers" && hasFlag(item, "wide")) dangers.push(`${say("review.danger.wide")} ${packValue(item)}`);
+    }
+  }
+  for (const grant of review.undeclared_grants ?? []) dangers.push(`${say("review.danger.undeclared")} ${packValue(grant)}`);
+  for (const grant of review.sleeping_grants ?? []) dangers.push(`${say("review.danger.sleeping")} ${packValue(grant)}`);
+  return dangers.slice(0, MAX_ITEMS);
+}
+
+function isSet(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  return value !== undefined && value !== null && value !== false;
+}
+
+function hasFlag(item: unknown, name: string): boolean {
+  return typeof item === "object" && item !== null && (item as Record<string, unknown>)[name] === true;
+}
+
+function warningText(warning: unknown): string {
+  if (typeof warning === "object" && warning !== null && "message" in warning && typeof warning.message === "string") return packLine(warning.message);
+  return packValue(warning);
+}

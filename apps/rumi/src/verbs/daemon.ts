@@ -1,0 +1,151 @@
+import type { Command } from "commander";
+import { escapeText, packLine, packValue } from "../escape.ts";
+import { EXIT } from "../exit-codes.ts";
+import type { Session } from "../session.ts";
+import { table } from "../table.ts";
+import type { Act } from "../verb.ts";
+
+/** `rumi status`, `diagnostics`, `audit ...` and the verbs that run `rumid`. */
+export function addDaemonVerbs(program: Command, act: Act): void {
+  act(program.command("status", { isDefault: true }).description("mode, engine, what waits, and what to type next").option("--openapi", "print the API's OpenAPI document"), async (session, _, options) => {
+    if (options["openapi"] === true) {
+      return session.finish(await session.client.call("openapi"), (data) => {
+        for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+      });
+    }
+    return await showStatus(session);
+  });
+
+  act(
+    program.command("diagnostics").description("how every part is").option("--pack <id>", "only of this pack").option("--level <status>", "ok, degraded, disabled or failed").option("--since <time>", "UTC ISO time"),
+    async (session, _, options) => {
+      const query = { pack_id: options["pack"] as string | undefined, level: options["level"] as string | undefined, since: options["since"] as string | undefined };
+      return session.finish(await session.client.call("diagnostics", { query }), ({ parts }) => {
+        if (parts.length === 0) session.line(session.say("diagnostics.none"));
+        for (const part of parts) session.line(partLine(part));
+      });
+    },
+  );
+
+  const audit = program.command("audit").alias("audits").description("what happened, and whether the record is whole");
+  act(
+    audit
+      .command("tail")
+      .description("the newest entries")
+      .option("--category <category>", "only of this category")
+      .option("--pack <id>", "only of this pack")
+      .option("--flow <id>", "only of this flow")
+      .option("--action <action>", "only this action")
+      .option("--failed", "only what did not succeed")
+      .option("--limit <n>", "how many", "20")
+      .option("--summary", "count entries instead"),
+    async (session, _, options) => {
+      if (options["summary"] === true) {
+        return session.finish(await session.client.call("audit.summary"), (data) => {
+          for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+        });
+      }
+      const text = (name: string): string | undefined => options[name] as string | undefined;
+      const query = {
+        category: text("category"),
+        pack: text("pack"),
+        flow: text("flow"),
+        action: text("action"),
+        limit: Number(options["limit"]),
+        ...(options["failed"] === true ? { success: "false" } : {}),
+      };
+      return session.finish(await session.client.call("audit.query", { query }), ({ entries }) => {
+        for (const entry of [...entries].reverse()) session.line(packValue(entry));
+      });
+    },
+  );
+  act(audit.command("verify").description("check that no entry was changed, added or lost"), async (session) => {
+    const answer = await session.client.call("audit.verify");
+    const exitCode = session.finish(answer, (verdict) => {
+      if (verdict.ok) session.line(session.say("audit.whole", { entries: verdict.entries }));
+      else session.line(session.red(session.say("audit.broken", { seq: verdict.first_bad?.seq ?? "?", kind: packLine(verdict.first_bad?.kind ?? "?") })));
+    });
+    return answer.ok && !answer.data.ok ? EXIT.failed : exitCode;
+  });
+
+  act(program.command("start").description("run the daemon in the foreground").option("--permissive", "development: allow blocks outside a strict sandbox").option("--headless", "accepted; there is no other way"), async (session, _, options) => {
+    const args = ["start", ...(options["permissive"] === true ? ["--permissive"] : []), ...(session.json ? ["--json"] : [])];
+    const end = await session.world.runDaemon(args, { captureStdout: session.json });
+    if (session.json) session.envelope({ success: end.exitCode === 0, data: { exit_code: end.exitCode }, error: null, code: null } as never);
+    return end.exitCode;
+  });
+
+  for (const [verb, description] of [["init", "make the folders and keys; never overwrites"], ["doctor", "check everything and say what to type"], ["check", "doctor's machine part"]] as const) {
+    act(program.command(verb).description(description), async (session) => await runOffline(session, verb));
+  }
+}
+
+async function showStatus(session: Session): Promise<number> {
+  const answer = await session.client.call("status");
+  const { say } = session;
+  if (!answer.ok || session.json) return session.finish(answer, () => undefined);
+  const engine = await session.client.call("docker.status");
+  const pending = await session.client.call("packs.pending", { query: { limit: 1000 } });
+  return session.finish(answer, (status) => {
+    session.line(`Rumi ${packLine(status.version)}  ${session.target.url}`);
+    const mode = `${say("status.mode")}  ${status.mode}`;
+    session.line(status.mode === "permissive" ? session.red(mode) : mode);
+    if (engine.ok) {
+      session.line(`${say("status.isolation")}  ${engine.data.available ? say("status.available", { adapter: engine.data.adapter ?? "docker" }) : session.red(say("error.sandbox.docker_required"))}`);
+      if (engine.data.remedy !== null) session.line(`  ${say("cli.remedy")}: ${packLine(engine.data.remedy)}`);
+    }
+    for (const warning of status.warnings) session.line(session.red(`  ${packLine(warning)}`));
+    const waiting = pending.ok ? pending.data.packs : [];
+    session.line(`${say("status.pending")}  ${waiting.length}`);
+    const [first] = waiting;
+    session.line(`\n${say("cli.next")}: ${first === undefined ? "rumi flow list" : `rumi pack review ${packLine(first.pack_id)}`}`);
+  });
+}
+
+function partLine(part: unknown): string {
+  const { kind, id, status, message, remedy } = (typeof part === "object" && part !== null ? part : {}) as Record<string, unknown>;
+  return [status, kind, id, message, remedy].filter((item) => typeof item === "string").map((item) => packLine(String(item))).join("  ");
+}
+
+interface Check {
+  readonly id?: unknown;
+  readonly status?: unknown;
+  readonly message?: unknown;
+  readonly remedy?: unknown;
+}
+
+/** Runs `rumid <verb> --json` and shows its answer: an envelope, or bare data. */
+async function runOffline(session: Session, verb: string): Promise<number> {
+  const end = await session.world.runDaemon([verb, "--json"], { captureStdout: true });
+  let read: unknown;
+  try {
+    read = JSON.parse(end.stdout) as unknown;
+  } catch {
+    return session.refuse(EXIT.failed, "cli.daemon_program", session.say("daemon.no_answer", { verb }));
+  }
+  const envelope = (typeof read === "object" && read !== null && "success" in read ? read : { success: end.exitCode === 0, data: read, error: null, code: null }) as {
+    readonly success: boolean;
+    readonly data: unknown;
+    readonly error: string | null;
+    readonly code: string | null;
+  };
+  if (session.json) session.envelope(envelope as never);
+  else showChecks(session, envelope.data);
+  if (envelope.error !== null) session.refusal(envelope.error, envelope.code ?? "cli.failed", null);
+  return end.exitCode;
+}
+
+function showChecks(session: Session, data: unknown): void {
+  const checks = Array.isArray(data) ? (data as readonly Check[]) : (data as { readonly checks?: readonly Check[] } | null)?.checks;
+  if (checks === undefined) {
+    if (data !== null && data !== undefined) for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+    return;
+  }
+  const text = (value: unknown): string => (typeof value === "string" ? value : "");
+  const lines = table(["CHECK", "STATUS", ""], checks.map((check) => [text(check.id), text(check.status), text(check.message)]));
+  for (const [index, line] of lines.entries()) {
+    const check = checks[index - 1];
+    session.line(check?.status === "fail" ? session.red(line) : line);
+    if (check !== undefined && check.status !== "ok" && typeof check.remedy === "string") session.line(`    ${session.say("cli.remedy")}: ${packLine(check.remedy)}`);
+  }
+}
