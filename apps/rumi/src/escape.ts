@@ -9,6 +9,18 @@ export function escapeText(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
+/** JSON text of `value` with the same characters as `\\uXXXX`: safe to show, and still the same JSON. */
+export function safeJson(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, null, indent) ?? "null";
+  return text.replace(UNSAFE, (character) => (character === "\n" && indent !== undefined ? character : jsonEscape(character)));
+}
+
+function jsonEscape(character: string): string {
+  let escaped = "";
+  for (let index = 0; index < character.length; index += 1) escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
+  return escaped;
+}
+
 /** One line of pack-controlled text, escaped and cut at 200 characters. */
 export function packLine(text: string): string {
   const escaped = escapeText(text);

@@ -1,7 +1,7 @@
 import { ClientError, CODES, createClient } from "@rumi/api/client";
 import type { ApiAnswer, Client, Envelope } from "@rumi/api/client";
 import type { Target } from "./discovery.ts";
-import { escapeText } from "./escape.ts";
+import { escapeText, safeJson } from "./escape.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import type { Say, Speech } from "./language.ts";
 import type { World } from "./world.ts";
@@ -101,7 +101,7 @@ export class Session {
   }
 
   envelope<Data>(envelope: Envelope<Data>): void {
-    this.world.stdout(`${JSON.stringify(envelope)}\n`);
+    this.world.stdout(`${safeJson(envelope)}\n`);
   }
 
   /** Error, code and remedy, on stderr. */

@@ -9,7 +9,7 @@ export { ROUTES } from "./route-table.ts";
 export type { RouteName } from "./route-table.ts";
 export { openApiDocument } from "./openapi.ts";
 
-export { CODES, codeEntry } from "./codes.ts";
+export { CODES, codeEntry, fillRemedy } from "./codes.ts";
 export type { CodeEntry } from "./codes.ts";
 export { ApiError } from "./errors.ts";
 export type { ApiErrorCode, RequestIssue } from "./errors.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { escapeText, packLine, packValue } from "../escape.ts";
+import { packLine, packValue, safeJson } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Session } from "../session.ts";
 import { table } from "../table.ts";
@@ -10,7 +10,7 @@ export function addDaemonVerbs(program: Command, act: Act): void {
   act(program.command("status", { isDefault: true }).description("mode, engine, what waits, and what to type next").option("--openapi", "print the API's OpenAPI document"), async (session, _, options) => {
     if (options["openapi"] === true) {
       return session.finish(await session.client.call("openapi"), (data) => {
-        for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+        session.line(safeJson(data, 2));
       });
     }
     return await showStatus(session);
@@ -42,7 +42,7 @@ export function addDaemonVerbs(program: Command, act: Act): void {
     async (session, _, options) => {
       if (options["summary"] === true) {
         return session.finish(await session.client.call("audit.summary"), (data) => {
-          for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+          session.line(safeJson(data, 2));
         });
       }
       const text = (name: string): string | undefined => options[name] as string | undefined;
@@ -138,7 +138,7 @@ async function runOffline(session: Session, verb: string): Promise<number> {
 function showChecks(session: Session, data: unknown): void {
   const checks = Array.isArray(data) ? (data as readonly Check[]) : (data as { readonly checks?: readonly Check[] } | null)?.checks;
   if (checks === undefined) {
-    if (data !== null && data !== undefined) for (const line of JSON.stringify(data, null, 2).split("\n")) session.line(escapeText(line));
+    if (data !== null && data !== undefined) session.line(safeJson(data, 2));
     return;
   }
   const text = (value: unknown): string => (typeof value === "string" ? value : "");

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { escapeText, packLine, packValue } from "../escape.ts";
+import { packLine, packValue, safeJson } from "../escape.ts";
 import { UsageError } from "../session.ts";
 import type { Session } from "../session.ts";
 import { shortDigest, table } from "../table.ts";
@@ -91,7 +91,7 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
 
 /** Any value as indented JSON, every unsafe character escaped. */
 function showJson(session: Session, value: unknown): void {
-  for (const line of JSON.stringify(value, null, 2).split("\n")) session.line(escapeText(line));
+  session.line(safeJson(value, 2));
 }
 
 async function readInputs(session: Session, pairs: readonly string[], file: string | undefined): Promise<Record<string, never>> {
