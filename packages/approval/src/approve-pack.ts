@@ -38,9 +38,9 @@ export interface Yes {
  */
 export async function approvePack(deps: ApproveDeps, entry: PackEntry, yes: Yes, changes: PackChange[], refuse: Refuser): Promise<ApproveAnswer> {
   const { id, live } = entry;
-  if (live === null) return refuse(new ApprovalError("approval.pack_not_found", `the folder of ${id} is gone`, { remedy: "rumi pack list" }));
+  if (live === null) return await refuse(new ApprovalError("approval.pack_not_found", `the folder of ${id} is gone`, { remedy: "rumi pack list" }));
   const checked = checkPackId(id, deps.book.knownBefore(entry));
-  if (!checked.ok) return refuse(new ApprovalError(checked.code, checked.message, { remedy: "rumi pack validate" }));
+  if (!checked.ok) return await refuse(new ApprovalError(checked.code, checked.message, { remedy: "rumi pack validate" }));
   const packId = checked.id;
 
   const stat = await liveStat(live.folder);
@@ -49,10 +49,10 @@ export async function approvePack(deps: ApproveDeps, entry: PackEntry, yes: Yes,
   const { digest } = listing;
   const read = await readPack(staged.root, packId);
   entry.live = { folder: live.folder, stat, listing, unsafe: null, read };
-  if (yes.expected_digest !== undefined && yes.expected_digest !== digest) return refuse(digestMoved(id, yes.expected_digest, digest));
+  if (yes.expected_digest !== undefined && yes.expected_digest !== digest) return await refuse(digestMoved(id, yes.expected_digest, digest));
   const fault = entryFault(entry);
   if (!read.ok || fault !== null) {
-    return refuse(new ApprovalError(fault?.code ?? "pack_manifest.invalid", fault?.message ?? "the pack cannot be read", { remedy: "rumi pack validate" }));
+    return await refuse(new ApprovalError(fault?.code ?? "pack_manifest.invalid", fault?.message ?? "the pack cannot be read", { remedy: "rumi pack validate" }));
   }
   const { pack } = read;
   const answer: ApproveAnswer = { pack_id: id, status: "approved", digest, granted: [], stores_created: [], warnings: pack.warnings };
@@ -91,10 +91,11 @@ async function keepAndRecord(
   return { path: kept.root, record };
 }
 
-/** The refusal of a tree that breaks a rule of the tree digest, naming the rule. */
+/** The refusal of a tree that breaks a rule of the tree digest, naming the rule. @throws `cause`, when the fault is not the tree's */
 export function treeUnsafe(cause: unknown): ApprovalError {
-  const { message, details } = treeFault(cause);
-  return new ApprovalError("approval.tree_unsafe", message, { cause, details, remedy: "rumi pack validate" });
+  const fault = treeFault(cause);
+  if (fault === null) throw cause;
+  return new ApprovalError("approval.tree_unsafe", fault.message, { cause, details: fault.details, remedy: "rumi pack validate" });
 }
 
 function digestMoved(id: string, expected: string, digest: Digest): ApprovalError {

@@ -1,8 +1,7 @@
 import type { Digest } from "@rumi/core";
-import { RumiError } from "@rumi/core";
 import { packError, readPack } from "@rumi/pack-manifest";
 import type { FoundPack, PackProblem, PackRead } from "@rumi/pack-manifest";
-import { hashTree, statTree } from "@rumi/safe-files";
+import { hashTree, SafeFilesError, statTree } from "@rumi/safe-files";
 import type { TreeListing } from "@rumi/safe-files";
 import type { ApprovalErrorCode } from "./errors.ts";
 
@@ -54,18 +53,26 @@ export function liveFault(live: LiveTree): { code: ApprovalErrorCode; message: s
   return { code: "pack_manifest.invalid", message: "the pack cannot be read" };
 }
 
-/** Turns what copying or hashing threw into the rule it names. */
-export function treeFault(cause: unknown): TreeFault {
-  return cause instanceof RumiError
-    ? { message: cause.message, details: cause.details }
-    : { message: "the tree changed or could not be read while it was hashed", details: { rule: "unreadable" } };
+/** The rule that copying or hashing a tree stumbled over, or null when the fault is not the tree's. */
+export function treeFault(cause: unknown): TreeFault | null {
+  if (!(cause instanceof SafeFilesError) || !TREE_CODES.has(cause.code)) return null;
+  return { message: cause.message, details: cause.details };
 }
+
+/** Why an approved pack's tree is not the approved one any more. */
+export function changeReason(live: LiveTree): "changed" | "tree_unsafe" {
+  const rule = live.unsafe?.details.rule;
+  return live.unsafe === null || rule === "changed" || rule === "unreadable" ? "changed" : "tree_unsafe";
+}
+
+const TREE_CODES: ReadonlySet<string> = new Set(["safe_files.tree_unsafe", "safe_files.not_found", "safe_files.not_a_folder"]);
 
 async function hashLive(folder: string): Promise<{ listing: TreeListing | null; unsafe: TreeFault | null }> {
   try {
     return { listing: await hashTree(folder), unsafe: null };
   } catch (cause) {
-    return { listing: null, unsafe: treeFault(cause) };
+    const unreadable = { message: "the tree could not be read while it was hashed", details: { rule: "unreadable" } };
+    return { listing: null, unsafe: treeFault(cause) ?? unreadable };
   }
 }
 

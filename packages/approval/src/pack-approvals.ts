@@ -173,7 +173,9 @@ export class PackApprovals implements AsyncDisposable {
     if (entry === null || stands === null || entry.live === null) throw packNotFound(id);
     const fault = entryFault(entry);
     if (!isPackId(id)) throw new ApprovalError("pack_manifest.invalid_pack_id", fault?.message ?? "this is no pack id", { remedy: "rumi pack validate" });
-    await using staged = await this.#snapshots.stage(id, entry.live.folder).catch((cause: unknown) => Promise.reject(treeUnsafe(cause)));
+    await using staged = await this.#snapshots.stage(id, entry.live.folder).catch((cause: unknown) => {
+      throw treeUnsafe(cause);
+    });
     const warnings = entry.lookalike === null ? [] : [entry.lookalike];
     return reviewPack({ snapshots: this.#snapshots, reader: this.#deps.reviewReader }, { id, ...stands, record: entry.record, staged, warnings });
   }

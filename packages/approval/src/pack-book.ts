@@ -11,7 +11,8 @@ import type { ApprovalStore } from "./approval-store.ts";
 import type { ChangeBoard, PackChange } from "./change-board.ts";
 import type { ApprovalErrorCode } from "./errors.ts";
 import type { FolderWatch } from "./folder-watch.ts";
-import { liveDigest, liveStat, readLiveTree } from "./live-tree.ts";
+import { changeReason, liveDigest, liveStat, readLiveTree } from "./live-tree.ts";
+import type { LiveTree } from "./live-tree.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 import { Turns } from "./turns.ts";
 
@@ -73,7 +74,13 @@ export class PackBook {
     const entry = this.entries.get(id) ?? (await this.#load(id, found !== null, changes));
     if (entry === null) return null;
     if (found === null) return this.#folderGone(entry, changes);
-    if (force || !(await this.#isUntouched(entry, found))) await this.#read(entry, found, changes);
+    if (force || !(await this.#isUntouched(entry, found))) {
+      await this.#deps.folders().watchPack(id, found.folder);
+      const live = await readLiveTree(found);
+      // It went while it was read.
+      if (live.listing === null && (await locatePack(this.#deps.ecosystemFolder, id)) === null) return this.#folderGone(entry, changes);
+      await this.#take(entry, live, changes);
+    }
     this.#judge(entry);
     await this.#deps.looked(entry, changes);
     return entry;
@@ -148,14 +155,14 @@ export class PackBook {
     return live !== null && live.folder === found.folder && live.stat !== null && live.stat === (await liveStat(found.folder));
   }
 
-  async #read(entry: PackEntry, found: FoundPack, changes: PackChange[]): Promise<void> {
+  /** Takes in what was read, and closes an approved pack that has other bytes. */
+  async #take(entry: PackEntry, live: LiveTree, changes: PackChange[]): Promise<void> {
     const before = entryStatus(entry)?.status;
-    await this.#deps.folders().watchPack(entry.id, found.folder);
-    entry.live = await readLiveTree(found);
+    entry.live = live;
     this.#judge(entry);
     const { record } = entry;
-    if (record?.state === "approved" && liveDigest(entry.live) !== record.digest) {
-      await this.close(entry, "tree_differs", entry.live.unsafe === null ? "changed" : "tree_unsafe", changes);
+    if (record?.state === "approved" && liveDigest(live) !== record.digest) {
+      await this.close(entry, "tree_differs", changeReason(live), changes);
       return;
     }
     const stands = entryStatus(entry);
