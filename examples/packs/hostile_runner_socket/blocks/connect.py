@@ -5,7 +5,11 @@ import stat
 
 
 def run(input_data, context):
-    found = {"folder": sorted(os.listdir("/run/rumi/runner")), "sockets": []}
+    found = {"sockets": []}
+    try:
+        found["folder"] = sorted(os.listdir("/run/rumi/runner"))
+    except OSError as error:
+        found["folder"] = type(error).__name__
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect("/run/rumi/runner/runner.sock")

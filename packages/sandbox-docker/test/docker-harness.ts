@@ -1,0 +1,53 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { silentLogger } from "@rumi/core/testing";
+import { systemClock } from "@rumi/core";
+import { runnerRoot } from "@rumi/runner";
+import type { SandboxHarness } from "@rumi/sandbox/testing";
+import { testId } from "@rumi/sandbox/testing";
+import { temporaryFolder } from "@rumi/testkit";
+import Docker from "dockerode";
+import { DockerSandbox } from "../src/index.ts";
+import type { DockerSandboxOptions } from "../src/index.ts";
+
+/** The engine the tests use. */
+export const ENGINE_SOCKET = "/var/run/docker.sock";
+
+/** The folder of the hostile example packs. */
+export const HOSTILE_PACKS = new URL("../../../examples/packs", import.meta.url).pathname;
+
+export interface DockerHarness extends SandboxHarness {
+  readonly sandbox: DockerSandbox;
+  readonly docker: Docker;
+  readonly installation: string;
+  /** Another sandbox over the same folders: a daemon that was started again. */
+  again(options?: Partial<DockerSandboxOptions>, installation?: string): DockerSandbox;
+}
+
+/** A sandbox of an installation of its own, and what it must not leave. */
+export async function dockerHarness(options: Partial<DockerSandboxOptions> = {}): Promise<DockerHarness> {
+  const folder = await temporaryFolder("rumi-sb-");
+  const installation = testId();
+  const socketBase = join(folder.path, "s");
+  const packs = join(folder.path, "packs");
+  for (const path of [socketBase, packs]) await mkdir(path, { mode: 0o700 });
+  const docker = new Docker({ socketPath: ENGINE_SOCKET });
+  const again = (over: Partial<DockerSandboxOptions> = {}, of = installation): DockerSandbox =>
+    new DockerSandbox(
+      { installation: of, socketBase, runnerRoot: runnerRoot(), userData: join(folder.path, "user_data"), clock: systemClock, logger: silentLogger },
+      { engineSocket: ENGINE_SOCKET, images: { python: "rumi-base-python:dev", node: "rumi-base-node:dev" }, ...options, ...over },
+    );
+  return {
+    sandbox: again(),
+    docker,
+    installation,
+    folder: packs,
+    again,
+    leftovers: async () => {
+      const held = await docker.listContainers({ all: true, filters: { label: [`rumi.installation=${installation}`] } });
+      const sockets = await readdir(join(socketBase, installation.slice(0, 8))).catch(() => []);
+      return [...held.flatMap((container) => container.Names), ...sockets];
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
