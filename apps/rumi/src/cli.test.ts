@@ -224,13 +224,16 @@ test("review shows changes first, and widened rights, private network and host e
   const { house: made, world } = await house();
   world.interactive = true;
   made.reviewExtras = {
-    domains: { added: [{ domain: "127.0.0.1", port: 11434 }], removed: [], changed: [] },
-    modifiers: { added: [{ modifier_id: "m", wide: true }], removed: [], changed: [] },
+    domains: { added: [{ key: "127.0.0.1", value: { ports: [11434] } }], removed: [], changed: [] },
+    permissions: { added: [], removed: [{ key: "gone", value: null }], changed: [{ key: "store", from: ["a"], to: ["a", "b"] }] },
+    modifiers: { added: [{ key: "m", value: { modifier_id: "m", wide: true } }], removed: [], changed: [] },
     host_execution: ["h"],
   };
   const { stdout } = await world.run("pack", "review", "my_pack");
   expect(stdout.indexOf("blocks/hello.py")).toBeLessThan(stdout.indexOf("Outside hosts"));
-  expect(stdout).toContain('\u001b[31m  + {"domain":"127.0.0.1","port":11434}\u001b[0m');
+  expect(stdout).toContain('\u001b[31m  + 127.0.0.1  {"ports":[11434]}\u001b[0m');
+  expect(stdout).toContain('\u001b[31m  ~ store  ["a"] -> ["a","b"]\u001b[0m');
+  expect(stdout).toContain("\n  - gone\n");
   expect(stdout).toContain("\u001b[31m  ! wants to run code on the host itself\u001b[0m");
   expect(stdout).toContain("\u001b[31m  ! changes flows that are not its own:");
   world.interactive = false;

@@ -64,7 +64,7 @@ function showSection(session: Session, name: ReviewSection, change: ReviewChange
   const widens = RIGHTS.has(name);
   for (const [mark, items] of [["+", change.added], ["~", change.changed], ["-", change.removed]] as const) {
     for (const item of items.slice(0, MAX_ITEMS)) {
-      const line = `  ${mark} ${packValue(item)}`;
+      const line = `  ${mark} ${itemText(item)}`;
       session.line(widens && mark !== "-" ? session.red(line) : line);
     }
     if (items.length > MAX_ITEMS) session.line(`  ${mark} ${session.say("review.more", { count: items.length - MAX_ITEMS })}`);
@@ -79,8 +79,8 @@ function dangersOf(session: Session, review: PackReview): string[] {
     const change = review[name];
     if (change === undefined) continue;
     for (const item of [...change.added, ...change.changed]) {
-      if (PRIVATE_ADDRESS.test(JSON.stringify(item) ?? "")) dangers.push(`${say("review.danger.private")} ${packValue(item)}`);
-      if (name === "modifiers" && hasFlag(item, "wide")) dangers.push(`${say("review.danger.wide")} ${packValue(item)}`);
+      if (PRIVATE_ADDRESS.test(JSON.stringify(item) ?? "")) dangers.push(`${say("review.danger.private")} ${itemText(item)}`);
+      if (name === "modifiers" && isWide(item)) dangers.push(`${say("review.danger.wide")} ${itemText(item)}`);
     }
   }
   for (const grant of review.undeclared_grants ?? []) dangers.push(`${say("review.danger.undeclared")} ${packValue(grant)}`);
@@ -93,8 +93,19 @@ function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false;
 }
 
-function hasFlag(item: unknown, name: string): boolean {
-  return typeof item === "object" && item !== null && (item as Record<string, unknown>)[name] === true;
+/** One item of a section: its key and what it says, or how that changes. */
+function itemText(item: unknown): string {
+  if (typeof item !== "object" || item === null || !("key" in item) || typeof item.key !== "string") return packValue(item);
+  if ("from" in item && "to" in item) return packLine(`${item.key}  ${packValue(item.from)} -> ${packValue(item.to)}`);
+  const value = "value" in item ? item.value : null;
+  return value === null || value === true || value === item.key ? packLine(item.key) : packLine(`${item.key}  ${packValue(value)}`);
+}
+
+/** True when a modifier, old or new, reaches beyond its own flows. */
+function isWide(item: unknown): boolean {
+  if (typeof item !== "object" || item === null) return false;
+  const facts = "value" in item ? item.value : "to" in item ? item.to : item;
+  return typeof facts === "object" && facts !== null && "wide" in facts && facts.wide === true;
 }
 
 function warningText(warning: unknown): string {

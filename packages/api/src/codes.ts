@@ -1,5 +1,9 @@
+import type { ApprovalErrorCode } from "@rumi/approval";
+import type { FlowErrorCode, FlowLoadCode } from "@rumi/flow-engine";
+import type { SafeFilesErrorCode } from "@rumi/safe-files";
 import type { SandboxErrorCode, SandboxOutcomeCode } from "@rumi/sandbox";
 import type { ApiErrorCode } from "./errors.ts";
+import { LOAD_CODES } from "./load-codes.ts";
 
 /** What HTTP makes of a code, and what an operator can type. `{name}` holes are filled from the error's details. */
 export interface CodeEntry {
@@ -25,8 +29,14 @@ const FIX_FLOW = "the flow's author has to change its file";
 const DEFECT = "a defect; the audit log holds the detail";
 const TRY_AGAIN = "passes by itself; the answer says when to try again";
 
-/** Codes of packages whose every code must have a status. */
-export type PackageCode = Exclude<ApiErrorCode, "api.internal"> | SandboxErrorCode | SandboxOutcomeCode;
+/** Every code of the packages below this one, but those of flow files, which have one status together. */
+export type PackageCode =
+  | ApiErrorCode
+  | ApprovalErrorCode
+  | Exclude<FlowErrorCode, FlowLoadCode>
+  | SafeFilesErrorCode
+  | SandboxErrorCode
+  | SandboxOutcomeCode;
 
 /**
  * Every code that can reach an answer: its status, whether to try again, and its remedy. A code of a package without a line
@@ -79,6 +89,17 @@ export const CODES = {
   "pack_manifest.load_cycle": none(400, FIX_PACK),
 
   "safe_files.tree_unsafe": none(400, FIX_PACK),
+  "safe_files.path_escapes": none(400, FIX_REQUEST),
+  "safe_files.not_found": none(404, FIX_REQUEST),
+  "safe_files.not_a_file": none(400, FIX_PACK),
+  "safe_files.not_a_folder": none(400, FIX_PACK),
+  "safe_files.too_large": none(413, FIX_PACK),
+  "safe_files.invalid_json": none(400, FIX_PACK),
+  "safe_files.forbidden_key": none(400, FIX_PACK),
+  "safe_files.too_deep": none(400, FIX_PACK),
+  "safe_files.target_exists": none(500, DEFECT),
+  "safe_files.locked_by": remedy(503, "rumi status"),
+  "safe_files.log_failed": remedy(503, "rumi doctor"),
   "safe_files.record_tampered": remedy(409, "rumi audit verify"),
   "safe_files.key_file_unsafe": remedy(503, "rumi doctor"),
   "safe_files.locked": remedy(503, "rumi doctor"),
@@ -93,6 +114,8 @@ export const CODES = {
   "flow.invalid_input": remedy(400, "rumi flow show {flow_id}"),
   "flow.input_type": remedy(400, "rumi flow show {flow_id}"),
   "flow.too_many_runs": remedy(429, "rumi run list", true),
+  "flow.cancelled": none(409, "it was cancelled"),
+  "flow.aborted": none(409, "the flow ended itself"),
   "flow.timeout": none(408, "ask for a longer timeout"),
   "flow.run_finished": remedy(409, "rumi run show {run_id}"),
   "flow.definition_changed": remedy(409, "rumi flow show {flow_id}"),
@@ -109,6 +132,10 @@ export const CODES = {
   "flow.child_failed": none(500, FIX_FLOW),
   "flow.child_aborted": none(500, FIX_FLOW),
   "kernel.invalid_args": none(400, FIX_FLOW),
+  "kernel.failed": none(500, FIX_FLOW),
+
+  "pack_runtime.stopping": none(503, TRY_AGAIN, true),
+  "pack_runtime.unknown_pack": remedy(404, "rumi pack list"),
 
   "sandbox.docker_required": remedy(503, "rumi doctor"),
   "sandbox.engine_weak": remedy(503, "rumi doctor"),
@@ -138,12 +165,13 @@ const ENTRIES: ReadonlyMap<string, CodeEntry> = new Map(Object.entries(CODES));
 export function codeEntry(code: string): CodeEntry {
   const entry = ENTRIES.get(code);
   if (entry !== undefined) return entry;
+  if (LOAD_CODES.has(code)) return none(400, FIX_FLOW);
   return code.endsWith("not_found") ? none(404, FIX_REQUEST) : none(500, DEFECT);
 }
 
 /** True when the table has a line for `code`. */
 export function isKnownCode(code: string): boolean {
-  return ENTRIES.has(code);
+  return ENTRIES.has(code) || LOAD_CODES.has(code);
 }
 
 /** Fills `{name}` holes of a command from details; a hole without a plain value becomes its upper-case name. */

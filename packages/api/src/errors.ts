@@ -22,8 +22,7 @@ export type ApiErrorCode =
   | "daemon.starting"
   | "daemon.stopping"
   | "state.corrupt"
-  | "storage.full"
-  | "api.internal";
+  | "storage.full";
 
 /** What was wrong with one field of a request. */
 export interface RequestIssue {

@@ -25,11 +25,22 @@ export function addContainerVerbs(program: Command, act: Act): void {
     });
   }
 
-  act(container.command("pin").description("pin the images that the configured names mean now").option("--runtime <runtime>", "python or node; both without it"), async (session, _, options) =>
-    session.finish(await session.client.call("images.pin", { body: runtimeOf(session, options["runtime"]) }), ({ images }) => {
-      for (const line of table(["IMAGE", "ID", "WAS"], images.map((image) => [image.ref, shortDigest(image.image_id), shortDigest(image.was)]))) session.line(line);
-    }),
-  );
+  act(container.command("pin [image]").description("pin the images that the configured names mean now; one of them when it is named").option("--runtime <runtime>", "python or node; both without it"), async (session, [image], options) => {
+    const runtime = image === undefined ? runtimeOf(session, options["runtime"]) : await runtimeOfImage(session, image);
+    return session.finish(await session.client.call("images.pin", { body: runtime }), ({ images }) => {
+      for (const line of table(["IMAGE", "ID", "WAS"], images.map((pinned) => [pinned.ref, shortDigest(pinned.image_id), shortDigest(pinned.was)]))) session.line(line);
+    });
+  });
+}
+
+/** The runtime whose configured image is `image`; a runtime's name stands for itself. */
+async function runtimeOfImage(session: Session, image: string): Promise<{ runtime?: "python" | "node" }> {
+  if (image === "python" || image === "node") return { runtime: image };
+  const status = await session.client.call("docker.status");
+  const runtimes = (status.ok ? status.data.runtimes : null) as Readonly<Record<string, { readonly ref?: unknown } | undefined>> | null;
+  const found = (["python", "node"] as const).find((runtime) => runtimes?.[runtime]?.ref === image);
+  if (found === undefined && status.ok) throw new UsageError(session.say("container.unknown_image", { image }));
+  return found === undefined ? {} : { runtime: found };
 }
 
 function runtimeOf(session: Session, value: unknown): { runtime?: "python" | "node" } {

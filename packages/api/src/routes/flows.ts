@@ -56,7 +56,7 @@ function publicRun<R extends Run>(run: R): R {
 function runReply(run: Run): Reply<Run> {
   const shown = publicRun(run);
   if (run.state === "completed" || run.state === "aborted" || run.state === "running" || run.state === "queued") return new Reply(200, shown);
-  const code = run.code ?? (run.state === "timed_out" ? "flow.timeout" : run.state === "cancelled" ? "sandbox.cancelled" : "internal");
+  const code = run.code ?? (run.state === "timed_out" ? "flow.timeout" : run.state === "cancelled" ? "flow.cancelled" : "internal");
   const entry = codeEntry(code);
   const remedy = run.remedy ?? (entry.remedy === null ? null : fillRemedy(entry.remedy, { flow_id: run.flow_id, run_id: run.run_id }));
   return new Reply(entry.status, shown, { code, error: shown.reason ?? `the run ended ${run.state}`, ...(remedy === null ? {} : { remedy }) });

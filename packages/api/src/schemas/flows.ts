@@ -63,6 +63,8 @@ export const RunRecord = v.object({
   caller: v.optional(v.string()),
   trigger: v.optional(v.string()),
   steps: v.optional(list(v.unknown())),
+  /** Lines that blocks printed, redacted. */
+  logs: v.optional(list(v.unknown())),
 });
 export type RunRecord = v.InferOutput<typeof RunRecord>;
 

@@ -39,6 +39,8 @@ export const PackState = v.object({
   approved_at: v.nullable(Time),
   network_enabled: v.boolean(),
   instances: v.number(),
+  origin: v.optional(v.nullable(v.string())),
+  history: v.optional(list(v.unknown())),
   problems: list(PackFault),
 });
 export type PackState = v.InferOutput<typeof PackState>;
@@ -76,6 +78,7 @@ export type ReviewSection = (typeof REVIEW_SECTIONS)[number];
 export const PackReview = v.object({
   pack_id: v.string(),
   status: PackStatus,
+  reason: v.optional(v.nullable(v.string())),
   digest: v.nullable(DigestText),
   base_digest: v.nullable(DigestText),
   version: v.optional(v.nullable(v.string())),
@@ -96,6 +99,7 @@ export const PackReview = v.object({
   sleeping_grants: v.optional(list(v.unknown())),
   undeclared_grants: v.optional(list(v.unknown())),
   warnings: list(v.unknown()),
+  history: v.optional(list(v.unknown())),
 });
 export type PackReview = v.InferOutput<typeof PackReview>;
 
