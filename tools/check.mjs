@@ -60,7 +60,12 @@ export function claims() {
       argv: [bin("turbo"), "boundaries"],
       remedy: "declare it in package.json",
     },
-    { name: "knip", claim: "no unused file, export or dependency", argv: [bin("knip"), "--no-config-hints"], remedy: "remove what is unused" },
+    {
+      name: "knip",
+      claim: "no unused file, export or dependency",
+      argv: [bin("knip"), "--no-config-hints"],
+      remedy: "remove what is unused",
+    },
     ...generatedClaims(),
   ];
 }

@@ -1,6 +1,8 @@
-// Writes packages/sandbox-docker/src/seccomp.json from syscalls.txt.
-import { readFileSync, writeFileSync } from "node:fs";
+// Writes packages/sandbox-docker/src/seccomp.json from syscalls.txt; `--check` only compares.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeGenerated } from "../generated.ts";
 import { profileText } from "./profile.ts";
 
-const list = readFileSync(new URL("syscalls.txt", import.meta.url), "utf8");
-writeFileSync(new URL("../../packages/sandbox-docker/src/seccomp.json", import.meta.url), profileText(list));
+const list = readFileSync(join(import.meta.dirname, "syscalls.txt"), "utf8");
+writeGenerated(join(import.meta.dirname, "../../packages/sandbox-docker/src/seccomp.json"), profileText(list));
