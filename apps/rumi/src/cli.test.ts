@@ -62,7 +62,10 @@ test("H52 with --json every verb puts one envelope on stdout, also when the daem
     for (const where of [world, gone]) {
       const { stdout } = await where.run(...words, "--json");
       expect([words.join(" "), stdout.split("\n").length]).toEqual([words.join(" "), 2]);
-      expect([words.join(" "), Object.keys(JSON.parse(stdout) as object).sort()]).toEqual([words.join(" "), ["code", "data", "error", "success"]]);
+      expect([words.join(" "), Object.keys(JSON.parse(stdout) as object).sort()]).toEqual([
+        words.join(" "),
+        ["code", "data", "error", "success"],
+      ]);
     }
   }
 });
@@ -107,14 +110,23 @@ test("H55 control, ANSI and bidi characters of a pack are printed escaped, 200 t
   const evil = "\u001b[2Jx\u202etxt.py\u0007\u009b1m\u2028\u200b";
   made.reviewExtras = {
     version: evil,
-    files: { added: [{ path: evil }, { path: "y".repeat(500), diff: `+${evil}\r\n+${"z".repeat(500)}` }], removed: [], changed: [{ path: evil, diff: evil }] },
+    files: {
+      added: [{ path: evil }, { path: "y".repeat(500), diff: `+${evil}\r\n+${"z".repeat(500)}` }],
+      removed: [],
+      changed: [{ path: evil, diff: evil }],
+    },
     permissions: { added: [evil, { type: "network", reason: evil }], removed: [], changed: [] },
     host_execution: true,
     warnings: [{ message: evil }, evil],
   };
   made.deps.packs.list = () => [{ pack_id: "p", status: "installed", enabled: true, version: evil, pack_identity: evil, digest: null }];
   world.keys.push("d", "q");
-  const shown = [await world.run("pack", "review", "my_pack"), await world.run("pack", "review", "my_pack", "--json"), await world.run("pack", "list"), await world.run("flow", "run", "hello", "-i", `a=${evil}`)];
+  const shown = [
+    await world.run("pack", "review", "my_pack"),
+    await world.run("pack", "review", "my_pack", "--json"),
+    await world.run("pack", "list"),
+    await world.run("flow", "run", "hello", "-i", `a=${evil}`),
+  ];
   for (const { stdout, stderr } of shown) {
     const text = (stdout + stderr).replaceAll(/\u001b\[(?:0|1|31)m/gu, "");
     expect(text).toMatch(/\\u(?:\{1b\}|001b)\[2J/u);
@@ -184,7 +196,23 @@ test("H73 ls, rm and plural nouns are the same verbs, and completion knows every
   for (const shell of ["bash", "zsh", "fish"]) {
     const { exitCode, stdout } = await world.run("completion", shell);
     expect(exitCode).toBe(0);
-    for (const word of ["pack", "packs", "flow", "run", "container", "token", "audit", "status", "doctor", "review", "approve", "pin", "rotate", "verify"]) expect(stdout).toContain(word);
+    for (const word of [
+      "pack",
+      "packs",
+      "flow",
+      "run",
+      "container",
+      "token",
+      "audit",
+      "status",
+      "doctor",
+      "review",
+      "approve",
+      "pin",
+      "rotate",
+      "verify",
+    ])
+      expect(stdout).toContain(word);
   }
   expect((await world.run("completion", "ids", "packs")).stdout).toBe("my_pack\n");
   expect((await world.run("completion", "ids", "flow")).stdout).toBe("hello\n");
@@ -244,7 +272,10 @@ test("review shows changes first, and widened rights, private network and host e
 
 test("the daemon and token are found by flag, variable, then file; the local token is not sent to another machine", async () => {
   const { house: made, world } = await house();
-  world.files.set("/home/op/user_data/settings/daemon.json", '{"pid":1,"url":"http://127.0.0.1:9999","version":"0.1.0","started_at":"2026-01-01T00:00:00.000Z"}');
+  world.files.set(
+    "/home/op/user_data/settings/daemon.json",
+    '{"pid":1,"url":"http://127.0.0.1:9999","version":"0.1.0","started_at":"2026-01-01T00:00:00.000Z"}',
+  );
   expect((await world.run("status")).stdout).toContain("http://127.0.0.1:9999");
   expect((await world.run("status", "--url", "http://localhost:7777")).stdout).toContain("http://localhost:7777");
   world.env["RUMI_URL"] = "http://rumi.example:1";
@@ -286,13 +317,24 @@ test("flow run takes JSON and text inputs, prints the result on stdout and the r
 
 test("offline verbs call rumid and keep its exit code", async () => {
   const { world } = await house();
-  world.daemonEnd = { exitCode: 1, stdout: JSON.stringify({ success: false, data: { checks: [{ id: "engine", status: "fail", message: "no engine", remedy: "start Docker", auto: false }] }, error: "1 check failed", code: "doctor.failed" }) };
+  world.daemonEnd = {
+    exitCode: 1,
+    stdout: JSON.stringify({
+      success: false,
+      data: { checks: [{ id: "engine", status: "fail", message: "no engine", remedy: "start Docker", auto: false }] },
+      error: "1 check failed",
+      code: "doctor.failed",
+    }),
+  };
   const { exitCode, stdout } = await world.run("doctor");
   expect(exitCode).toBe(1);
   expect(stdout).toContain("no engine");
   expect(stdout).toContain("start Docker");
   await world.run("start", "--permissive");
-  expect(world.daemonRuns).toEqual([["doctor", "--json"], ["start", "--permissive"]]);
+  expect(world.daemonRuns).toEqual([
+    ["doctor", "--json"],
+    ["start", "--permissive"],
+  ]);
   world.daemonEnd = { exitCode: 0, stdout: "not json" };
   expect((await world.run("check")).exitCode).toBe(1);
 });

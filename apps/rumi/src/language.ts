@@ -26,7 +26,10 @@ export async function loadSpeech(world: World, flag: string | undefined): Promis
 function languageOf(wish: string | undefined): Language | null {
   const tag = wish?.trim().toLowerCase();
   if (tag === undefined || tag === "") return null;
-  return LANGUAGES.find((known) => tag === known || tag.startsWith(`${known}_`) || tag.startsWith(`${known}-`) || tag.startsWith(`${known}.`)) ?? null;
+  return (
+    LANGUAGES.find((known) => tag === known || tag.startsWith(`${known}_`) || tag.startsWith(`${known}-`) || tag.startsWith(`${known}.`)) ??
+    null
+  );
 }
 
 async function readMessages(world: World, language: Language): Promise<Messages> {

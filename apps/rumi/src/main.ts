@@ -17,9 +17,13 @@ const fromSource = import.meta.url.endsWith(".ts");
 const interrupted = new AbortController();
 
 function runDaemon(args: readonly string[], options: { readonly captureStdout: boolean }): Promise<ChildEnd> {
-  const program = fromSource ? ["--conditions=rumi-source", join(projectRoot, "apps", "rumid", "src", "main.ts")] : [join(projectRoot, "apps", "rumid", "dist", "main.js")];
+  const program = fromSource
+    ? ["--conditions=rumi-source", join(projectRoot, "apps", "rumid", "src", "main.ts")]
+    : [join(projectRoot, "apps", "rumid", "dist", "main.js")];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...program, ...args], { stdio: ["inherit", options.captureStdout ? "pipe" : "inherit", "inherit"] });
+    const child = spawn(process.execPath, [...program, ...args], {
+      stdio: ["inherit", options.captureStdout ? "pipe" : "inherit", "inherit"],
+    });
     let stdout = "";
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
     child.once("error", reject);

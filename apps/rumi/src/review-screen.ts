@@ -23,7 +23,8 @@ export function showReview(session: Session, review: PackReview): void {
   showFiles(session, "+", review.files.added);
   showFiles(session, "-", review.files.removed);
   showFiles(session, "~", review.files.changed);
-  if (review.files.added.length + review.files.removed.length + review.files.changed.length === 0) session.line(`  ${say("review.nothing")}`);
+  if (review.files.added.length + review.files.removed.length + review.files.changed.length === 0)
+    session.line(`  ${say("review.nothing")}`);
   for (const name of REVIEW_SECTIONS) {
     const change = review[name];
     if (change !== undefined && countOf(change) > 0) showSection(session, name, change);
@@ -40,7 +41,11 @@ export function showReview(session: Session, review: PackReview): void {
 
 /** The file changes themselves, escaped line by line. */
 export function showDiff(session: Session, review: PackReview): void {
-  for (const [mark, files] of [["+", review.files.added], ["~", review.files.changed], ["-", review.files.removed]] as const) {
+  for (const [mark, files] of [
+    ["+", review.files.added],
+    ["~", review.files.changed],
+    ["-", review.files.removed],
+  ] as const) {
     for (const file of files) {
       session.line(session.bold(`${mark} ${packLine(file.path)}`));
       if (typeof file.diff === "string") for (const line of packLines(file.diff)) session.line(`  ${line}`);
@@ -62,7 +67,11 @@ function showSection(session: Session, name: ReviewSection, change: ReviewChange
   session.line();
   session.line(session.bold(session.say(`review.section.${name}`)));
   const widens = RIGHTS.has(name);
-  for (const [mark, items] of [["+", change.added], ["~", change.changed], ["-", change.removed]] as const) {
+  for (const [mark, items] of [
+    ["+", change.added],
+    ["~", change.changed],
+    ["-", change.removed],
+  ] as const) {
     for (const item of items.slice(0, MAX_ITEMS)) {
       const line = `  ${mark} ${itemText(item)}`;
       session.line(widens && mark !== "-" ? session.red(line) : line);
@@ -109,6 +118,7 @@ function isWide(item: unknown): boolean {
 }
 
 function warningText(warning: unknown): string {
-  if (typeof warning === "object" && warning !== null && "message" in warning && typeof warning.message === "string") return packLine(warning.message);
+  if (typeof warning === "object" && warning !== null && "message" in warning && typeof warning.message === "string")
+    return packLine(warning.message);
   return packValue(warning);
 }

@@ -12,7 +12,10 @@ export interface Outcome {
 }
 
 /** Attaches what a verb does. */
-export type Act = (command: Command, act: (session: Session, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number> | number) => Command;
+export type Act = (
+  command: Command,
+  act: (session: Session, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number> | number,
+) => Command;
 
 /** Makes `Act` for one world: finds the daemon and the language, runs the verb, keeps its exit code. */
 export function createAct(world: World, outcome: Outcome): Act {

@@ -1,11 +1,9 @@
-import type { HttpBindings } from "@hono/node-server";
 import { FORBIDDEN_KEYS, sha256 } from "@rumi/core";
 import { Hono } from "hono";
-import type { Context } from "hono";
 import * as v from "valibot";
+import { answer, preflight, SECURITY_HEADERS, success } from "./answer.ts";
 import { parseBody, readBody } from "./body.ts";
 import { codeEntry } from "./codes.ts";
-import type { Envelope } from "./envelope.ts";
 import { ApiError } from "./errors.ts";
 import type { RequestIssue } from "./errors.ts";
 import { failureEnvelope, failureOf } from "./failure.ts";
@@ -17,8 +15,12 @@ import { preferredLanguage } from "./messages.ts";
 import type { Language } from "./messages.ts";
 import { isAllowedHost, judgeOrigin } from "./origin.ts";
 import type { FrontDoorOptions } from "./origin.ts";
-import type { ApiDeps, Messages } from "./ports.ts";
+import type { ApiDeps } from "./deps.ts";
+import type { Messages } from "./ports.ts";
 import { SlidingWindow } from "./rate-limit.ts";
+import { recordDenied, recordInternal } from "./request-audit.ts";
+import { addressOf } from "./request-context.ts";
+import type { ApiContext, ApiEnv } from "./request-context.ts";
 import { ALL_ROUTES } from "./route-table.ts";
 import { honoPath, matchesShape, Reply } from "./route.ts";
 import type { Route, RouteContext, Schema } from "./route.ts";
@@ -31,19 +33,6 @@ export interface ApiOptions extends Partial<FrontDoorOptions> {
   /** Texts for `error` by language; English needs none. */
   readonly messages?: Readonly<Partial<Record<Language, Messages>>>;
 }
-
-/** What every request carries through the pipeline. */
-export interface ApiEnv {
-  Bindings: Partial<HttpBindings>;
-  Variables: { requestId: string; caller: Caller; corsOrigin: string | undefined };
-}
-
-type ApiContext = Context<ApiEnv>;
-
-const METHODS = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
-const PREFLIGHT_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
-/** Seconds a browser may keep a preflight's answer. Source: page 40, section 1. */
-const PREFLIGHT_MAX_AGE = "600";
 
 /** The HTTP face of the daemon. Nothing listens yet: see `serveApi`. */
 export interface Api {
@@ -71,7 +60,8 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
 
   app.use("*", async (c, next) => {
     c.set("requestId", `req_${deps.random.hex(12)}`);
-    if (c.req.raw.url.length > limits.maxUrlBytes) throw new ApiError("request.too_large", `the URL is longer than ${limits.maxUrlBytes} bytes`);
+    if (c.req.raw.url.length > limits.maxUrlBytes)
+      throw new ApiError("request.too_large", `the URL is longer than ${limits.maxUrlBytes} bytes`);
     const host = c.req.header("host") ?? new URL(c.req.raw.url).host;
     if (!isAllowedHost(host, door)) throw new ApiError("http.host_rejected", "this host is not served here");
     const origin = c.req.header("origin");
@@ -183,43 +173,6 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
 
 const NOBODY: Caller = { token_id: "", actor: "nobody", scopes: [], allowed_flow_ids: [] };
 
-const SECURITY_HEADERS = {
-  "Content-Type": "application/json; charset=utf-8",
-  "Cache-Control": "no-store",
-  "X-Content-Type-Options": "nosniff",
-  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-} as const;
-
-function success<Data>(data: Data): Envelope<Data> {
-  return { success: true, data, error: null, code: null };
-}
-
-/** One whole answer: JSON text, the fixed headers, the request id. */
-function answer(c: ApiContext, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(JSON.stringify(body), { status, headers: { ...SECURITY_HEADERS, "X-Request-Id": c.get("requestId"), ...corsHeaders(c), ...headers } });
-}
-
-function corsHeaders(c: ApiContext): Record<string, string> {
-  const origin = c.get("corsOrigin");
-  return origin === undefined ? {} : { "Access-Control-Allow-Origin": origin, Vary: "Origin" };
-}
-
-function preflight(c: ApiContext): Response {
-  return new Response(null, {
-    status: 204,
-    headers: {
-      ...corsHeaders(c),
-      Vary: "Origin",
-      "Access-Control-Allow-Methods": METHODS,
-      "Access-Control-Allow-Headers": PREFLIGHT_HEADERS,
-      "Access-Control-Max-Age": PREFLIGHT_MAX_AGE,
-      "Cache-Control": "no-store",
-      "X-Content-Type-Options": "nosniff",
-      "X-Request-Id": c.get("requestId"),
-    },
-  });
-}
-
 function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
   const phase = deps.daemon.phase();
   if (phase === "stopping") throw new ApiError("daemon.stopping", "the daemon is stopping");
@@ -229,10 +182,6 @@ function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
 function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {
   const match = /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "");
   return match?.[1] === undefined ? null : deps.tokens.verify(match[1]);
-}
-
-function addressOf(c: ApiContext): string {
-  return c.env?.incoming?.socket.remoteAddress ?? "unknown";
 }
 
 /** Query as plain values; a repeated name becomes a list, which every schema here refuses. @throws ApiError `request.invalid` */
@@ -273,48 +222,4 @@ async function within<T>(work: Promise<T>, seconds: number): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Path of a request as the audit may keep it: bounded, no query. */
-function auditedPath(c: ApiContext): string {
-  return c.req.path.slice(0, 200);
-}
-
-async function recordInternal(deps: ApiDeps, c: ApiContext, error: unknown): Promise<void> {
-  const detail = error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error);
-  const entry = {
-    category: "system",
-    severity: "error",
-    action: "api_internal_error",
-    success: false,
-    error: error instanceof Error ? error.message.slice(0, 2000) : "unknown error",
-    details: { request_id: c.get("requestId"), method: c.req.method, path: auditedPath(c), detail: detail.slice(0, 2000) },
-  } as const;
-  deps.logger.log("error", "a handler failed", { request_id: c.get("requestId") });
-  await deps.auditSink.record(entry).catch(() => undefined);
-}
-
-/** A denial stands even when it cannot be written down. */
-async function recordDenied(deps: ApiDeps, c: ApiContext, failure: Failure): Promise<void> {
-  const caller = c.get("caller") as Caller | undefined;
-  await deps.auditSink
-    .record({
-      category: "security",
-      severity: "warning",
-      action: "api_denied",
-      success: false,
-      rejection_reason: failure.code,
-      details: {
-        request_id: c.get("requestId"),
-        status: failure.status,
-        code: failure.code,
-        method: c.req.method,
-        path: auditedPath(c),
-        address: addressOf(c),
-        ...(caller === undefined ? {} : { actor: caller.actor }),
-      },
-    })
-    .catch(() => {
-      deps.logger.log("error", "a denial could not be audited", { request_id: c.get("requestId") });
-    });
 }

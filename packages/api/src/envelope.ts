@@ -11,7 +11,12 @@ export interface FailureData {
 /** The one shape of every JSON answer. */
 export type Envelope<Data> =
   | { readonly success: true; readonly data: Data; readonly error: null; readonly code: null }
-  | { readonly success: false; readonly data: (FailureData & Partial<Data>) | FailureData | null; readonly error: string; readonly code: string };
+  | {
+      readonly success: false;
+      readonly data: (FailureData & Partial<Data>) | FailureData | null;
+      readonly error: string;
+      readonly code: string;
+    };
 
 /** Longest text of a failure. Source: page 40, section 3. */
 export const MAX_FAILURE_TEXT = 200;

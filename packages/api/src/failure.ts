@@ -69,7 +69,11 @@ function shownDetails(details: Readonly<Record<string, unknown>>): Record<string
 }
 
 /** The failure in the asked language; English keeps the error's own sentence. */
-export function failureEnvelope(failure: Failure, language: Language, messages: Readonly<Partial<Record<Language, Messages>>>): Envelope<never> {
+export function failureEnvelope(
+  failure: Failure,
+  language: Language,
+  messages: Readonly<Partial<Record<Language, Messages>>>,
+): Envelope<never> {
   const template = language === "en" ? undefined : messages[language]?.get(`error.${failure.code}`);
   const error = template === undefined ? failure.error : fillMessage(template, failure.details);
   return { success: false, data: failure.data, error, code: failure.code };

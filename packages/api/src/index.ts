@@ -1,5 +1,6 @@
 export { createApi } from "./api.ts";
-export type { Api, ApiEnv, ApiOptions } from "./api.ts";
+export type { Api, ApiOptions } from "./api.ts";
+export type { ApiEnv } from "./request-context.ts";
 export { serveApi } from "./serve.ts";
 export type { ApiServer, ServeOptions } from "./serve.ts";
 export { DEFAULT_API_LIMITS, DEFAULT_SERVER_LIMITS } from "./limits.ts";
@@ -23,8 +24,8 @@ export type { Caller, NewToken, TokenRegistryDeps } from "./token-registry.ts";
 export { TokenRecord } from "./schemas/tokens.ts";
 export type { IssuedToken, Scope, TokenView } from "./schemas/tokens.ts";
 
+export type { ApiDeps } from "./deps.ts";
 export type {
-  ApiDeps,
   AuditReadPort,
   DaemonPort,
   FlowsPort,

@@ -15,7 +15,14 @@ export function parseMessages(text: string): Messages {
     const at = line.indexOf("=");
     if (at < 1) continue;
     const key = line.slice(0, at).trim();
-    if (!messages.has(key)) messages.set(key, line.slice(at + 1).trim().replaceAll("\\n", "\n"));
+    if (!messages.has(key))
+      messages.set(
+        key,
+        line
+          .slice(at + 1)
+          .trim()
+          .replaceAll("\\n", "\n"),
+      );
   }
   return messages;
 }
@@ -37,7 +44,12 @@ export function preferredLanguage(header: string | null | undefined): Language {
     const [tag = "", ...options] = part.trim().split(";");
     const language = LANGUAGES.find((known) => tag.toLowerCase() === known || tag.toLowerCase().startsWith(`${known}-`));
     if (language === undefined) continue;
-    const quality = Number(options.find((option) => option.trim().startsWith("q="))?.trim().slice(2) ?? "1");
+    const quality = Number(
+      options
+        .find((option) => option.trim().startsWith("q="))
+        ?.trim()
+        .slice(2) ?? "1",
+    );
     if (Number.isFinite(quality) && quality > bestQuality) {
       best = language;
       bestQuality = quality;

@@ -20,7 +20,12 @@ function fieldsOf(schema: Schema, place: "path" | "query"): JsonValue[] {
   const described = schemaOf(schema, "input");
   const properties = (described["properties"] ?? {}) as Record<string, JsonValue>;
   const required = (described["required"] ?? []) as readonly string[];
-  return Object.entries(properties).map(([name, field]) => ({ name, in: place, required: place === "path" || required.includes(name), schema: field }));
+  return Object.entries(properties).map(([name, field]) => ({
+    name,
+    in: place,
+    required: place === "path" || required.includes(name),
+    schema: field,
+  }));
 }
 
 function envelopeOf(data: JsonValue): JsonObject {
@@ -43,7 +48,10 @@ export function openApiDocument(routes: readonly DescribedRoute[]): JsonObject {
       parameters: [...(pathParameters(row.path).length === 0 ? [] : fieldsOf(row.params, "path")), ...fieldsOf(row.query, "query")],
       responses: {
         "200": { description: "Done", content: { "application/json": { schema: answerSchema(row) } } },
-        default: { description: "Refused or failed", content: { "application/json": { schema: { $ref: "#/components/schemas/Failure" } } } },
+        default: {
+          description: "Refused or failed",
+          content: { "application/json": { schema: { $ref: "#/components/schemas/Failure" } } },
+        },
       },
       security: row.scope === "open" ? [] : [{ token: [] }],
     };

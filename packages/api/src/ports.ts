@@ -1,10 +1,9 @@
-import type { AuditSink, Clock, JsonObject, Logger, Random } from "@rumi/core";
+import type { JsonObject } from "@rumi/core";
 import type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 import type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
 import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
 import type { ApproveAnswer, PackReview, PackState, PackSummary, RejectAnswer, ScanAnswer } from "./schemas/packs.ts";
 import type { TokenRecord } from "./schemas/tokens.ts";
-import type { TokenRegistry } from "./token-registry.ts";
 
 /** A value now or soon: in-memory answers need no promise. */
 export type Soon<T> = T | Promise<T>;
@@ -103,7 +102,9 @@ export interface AuditReadPort {
 /** Where token records are kept, signed. `tampered`: no token holds. */
 export interface TokenStore {
   load(): Promise<
-    { readonly state: "absent" } | { readonly state: "ok"; readonly tokens: readonly TokenRecord[] } | { readonly state: "tampered"; readonly reason: string }
+    | { readonly state: "absent" }
+    | { readonly state: "ok"; readonly tokens: readonly TokenRecord[] }
+    | { readonly state: "tampered"; readonly reason: string }
   >;
   /** Replaces all records in one atomic write. */
   save(tokens: readonly TokenRecord[]): Promise<void>;
@@ -111,20 +112,3 @@ export interface TokenStore {
 
 /** Texts of one language: message key to template with `{name}` holes. */
 export type Messages = ReadonlyMap<string, string>;
-
-/** Everything the API asks of the house. */
-export interface ApiDeps {
-  readonly packs: PacksPort;
-  readonly flows: FlowsPort;
-  readonly runs: RunsPort;
-  readonly sandbox: SandboxStatusPort;
-  readonly instances: InstancesPort;
-  readonly daemon: DaemonPort;
-  readonly audit: AuditReadPort;
-  readonly auditSink: AuditSink;
-  readonly tokens: TokenRegistry;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-}
-

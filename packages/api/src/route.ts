@@ -1,7 +1,8 @@
 import type { Digest } from "@rumi/core";
 import * as v from "valibot";
 import type { IdempotencyKeys } from "./idempotency.ts";
-import type { ApiDeps, Soon } from "./ports.ts";
+import type { ApiDeps } from "./deps.ts";
+import type { Soon } from "./ports.ts";
 import type { RouteScope } from "./scopes.ts";
 import type { Caller } from "./token-registry.ts";
 
@@ -27,7 +28,11 @@ export class Reply<Data> {
   readonly data: Data;
   readonly failure: { readonly code: string; readonly error: string; readonly remedy?: string } | null;
 
-  constructor(status: number, data: Data, failure: { readonly code: string; readonly error: string; readonly remedy?: string } | null = null) {
+  constructor(
+    status: number,
+    data: Data,
+    failure: { readonly code: string; readonly error: string; readonly remedy?: string } | null = null,
+  ) {
     this.status = status;
     this.data = data;
     this.failure = failure;
@@ -81,9 +86,17 @@ export function route<
   Params extends Schema = Nothing,
   Query extends Schema = Nothing,
   Body extends Schema = Nothing,
->(row: Omit<Route<Name, Params, Query, Body, Data>, "params" | "query" | "body"> & Parts<Params, Query, Body>): Route<Name, Params, Query, Body, Data> {
+>(
+  row: Omit<Route<Name, Params, Query, Body, Data>, "params" | "query" | "body"> & Parts<Params, Query, Body>,
+): Route<Name, Params, Query, Body, Data> {
   const { params, query, body } = row as Parts<Schema, Schema, Schema>;
-  return { ...row, params: params ?? Nothing, query: query ?? Nothing, body: body ?? Nothing } as unknown as Route<Name, Params, Query, Body, Data>;
+  return { ...row, params: params ?? Nothing, query: query ?? Nothing, body: body ?? Nothing } as unknown as Route<
+    Name,
+    Params,
+    Query,
+    Body,
+    Data
+  >;
 }
 
 /** Names of the `{}` segments of a path, in order. */
@@ -100,5 +113,8 @@ export function honoPath(path: string): string {
 export function matchesShape(routePath: string, requestPath: string): boolean {
   const wanted = routePath.split("/");
   const asked = requestPath.split("/");
-  return wanted.length === asked.length && wanted.every((segment, index) => segment === asked[index] || (segment.startsWith("{") && asked[index] !== ""));
+  return (
+    wanted.length === asked.length &&
+    wanted.every((segment, index) => segment === asked[index] || (segment.startsWith("{") && asked[index] !== ""))
+  );
 }

@@ -35,7 +35,11 @@ test("the typed client reads answers and refusals from a listening server", asyn
   const approved = await client.call("packs.approve", { params: { id: "hello" }, body: { notes: "fine" } });
   expect(approved.ok && approved.data.status).toBe("approved");
   const missing = await client.call("packs.status", { params: { id: "none" } });
-  expect(missing.ok ? null : [missing.status, missing.code, missing.data?.["remedy"]]).toEqual([404, "approval.pack_not_found", "rumi pack list"]);
+  expect(missing.ok ? null : [missing.status, missing.code, missing.data?.["remedy"]]).toEqual([
+    404,
+    "approval.pack_not_found",
+    "rumi pack list",
+  ]);
   const document = await client.call("openapi");
   expect(document.ok && document.data["openapi"]).toBe("3.1.0");
 });
@@ -49,7 +53,10 @@ test("a client without a daemon throws client.unreachable, and one that meets an
 test("H1 over the wire a body that never comes does not delay the 401", async () => {
   const house = new FakeHouse();
   await using server = await serveApi(house.api, LOOPBACK);
-  const answer = await raw(server, "POST /api/packs/scan HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n");
+  const answer = await raw(
+    server,
+    "POST /api/packs/scan HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n",
+  );
   expect(answer).toMatch(/^HTTP\/1\.1 401 /u);
 });
 
@@ -94,7 +101,10 @@ test("H16 slow headers and slow bodies are cut, and others are served meanwhile"
   const token = await house.token("approve");
   await using server = await serveApi(house.api, { ...LOOPBACK, limits: { headersMs: 200, requestMs: 60_000, checkMs: 50 } });
   const slowHeaders = raw(server, "GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: ");
-  const slowBody = raw(server, `POST /api/packs/scan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{`);
+  const slowBody = raw(
+    server,
+    `POST /api/packs/scan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{`,
+  );
   expect((await fetch(`${server.url}/health`)).status).toBe(200);
   expect(await slowHeaders).toMatch(/^HTTP\/1\.1 408 /u);
   const cut = await slowBody;

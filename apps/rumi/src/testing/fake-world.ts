@@ -57,7 +57,8 @@ export class FakeWorld {
       stderr: (text) => (stderr += text),
       interactive: this.interactive,
       readKey: () => Promise.resolve(this.keys.shift() ?? "q"),
-      readText: (path) => (path.startsWith(join(PROJECT_ROOT, "lang")) ? readFile(path, "utf8") : Promise.resolve(this.files.get(path) ?? null)),
+      readText: (path) =>
+        path.startsWith(join(PROJECT_ROOT, "lang")) ? readFile(path, "utf8") : Promise.resolve(this.files.get(path) ?? null),
       runDaemon: (daemonArgs) => {
         this.daemonRuns.push([...daemonArgs]);
         return Promise.resolve(this.daemonEnd);
@@ -67,7 +68,14 @@ export class FakeWorld {
         const answer = house.api.app.request(String(input), init);
         const signal = init?.signal;
         if (signal === undefined || signal === null) return await answer;
-        return await Promise.race([answer, new Promise<never>((_, reject) => { signal.addEventListener("abort", () => { reject(new Error("aborted")); }); })]);
+        return await Promise.race([
+          answer,
+          new Promise<never>((_, reject) => {
+            signal.addEventListener("abort", () => {
+              reject(new Error("aborted"));
+            });
+          }),
+        ]);
       },
       interrupted: this.#interrupted.signal,
       parseOnly,

@@ -7,14 +7,17 @@ const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** `rumi completion bash|zsh|fish`: a script of all verbs; ids are asked of the API. */
 export function addCompletionVerb(program: Command, act: Act): void {
-  act(program.command("completion <shell> [noun]").description("a script that completes verbs and ids: bash, zsh or fish"), async (session, [shell = "", noun = ""]) => {
-    if (shell === "ids") return await showIds(session, noun);
-    const known = SHELLS.find((item) => item === shell);
-    if (known === undefined) throw new UsageError(session.say("completion.bad_shell"));
-    return session.local({ shell: known, script: scriptOf(known, verbsOf(program)) }, ({ script }) => {
-      session.line(script);
-    });
-  });
+  act(
+    program.command("completion <shell> [noun]").description("a script that completes verbs and ids: bash, zsh or fish"),
+    async (session, [shell = "", noun = ""]) => {
+      if (shell === "ids") return await showIds(session, noun);
+      const known = SHELLS.find((item) => item === shell);
+      if (known === undefined) throw new UsageError(session.say("completion.bad_shell"));
+      return session.local({ shell: known, script: scriptOf(known, verbsOf(program)) }, ({ script }) => {
+        session.line(script);
+      });
+    },
+  );
 }
 
 /** Words after `rumi` by what comes before them: `""` gives the nouns, a noun its verbs. */
@@ -92,4 +95,3 @@ async function idsOf(session: Session, noun: string): Promise<readonly string[]>
 function plain(ids: readonly string[]): readonly string[] {
   return ids.filter((id) => /^[\w.-]{1,160}$/u.test(id));
 }
-

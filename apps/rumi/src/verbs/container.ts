@@ -14,23 +14,43 @@ export function addContainerVerbs(program: Command, act: Act): void {
     }),
   );
 
-  for (const [verb, description] of [["start", "start a container before its first call"], ["stop", "stop after the calls in flight"], ["remove", "remove now; calls in flight are cancelled"]] as const) {
-    const command = container.command(`${verb} <pack>`).description(description).option("--runtime <runtime>", "python or node; both without it");
+  for (const [verb, description] of [
+    ["start", "start a container before its first call"],
+    ["stop", "stop after the calls in flight"],
+    ["remove", "remove now; calls in flight are cancelled"],
+  ] as const) {
+    const command = container
+      .command(`${verb} <pack>`)
+      .description(description)
+      .option("--runtime <runtime>", "python or node; both without it");
     if (verb === "remove") command.alias("rm");
     act(command, async (session, [pack = ""], options) => {
-      const answer = await session.client.call(`containers.${verb}`, { params: { pack_id: pack }, body: runtimeOf(session, options["runtime"]) });
+      const answer = await session.client.call(`containers.${verb}`, {
+        params: { pack_id: pack },
+        body: runtimeOf(session, options["runtime"]),
+      });
       return session.finish(answer, ({ instances }) => {
         showInstances(session, instances);
       });
     });
   }
 
-  act(container.command("pin [image]").description("pin the images that the configured names mean now; one of them when it is named").option("--runtime <runtime>", "python or node; both without it"), async (session, [image], options) => {
-    const runtime = image === undefined ? runtimeOf(session, options["runtime"]) : await runtimeOfImage(session, image);
-    return session.finish(await session.client.call("images.pin", { body: runtime }), ({ images }) => {
-      for (const line of table(["IMAGE", "ID", "WAS"], images.map((pinned) => [pinned.ref, shortDigest(pinned.image_id), shortDigest(pinned.was)]))) session.line(line);
-    });
-  });
+  act(
+    container
+      .command("pin [image]")
+      .description("pin the images that the configured names mean now; one of them when it is named")
+      .option("--runtime <runtime>", "python or node; both without it"),
+    async (session, [image], options) => {
+      const runtime = image === undefined ? runtimeOf(session, options["runtime"]) : await runtimeOfImage(session, image);
+      return session.finish(await session.client.call("images.pin", { body: runtime }), ({ images }) => {
+        for (const line of table(
+          ["IMAGE", "ID", "WAS"],
+          images.map((pinned) => [pinned.ref, shortDigest(pinned.image_id), shortDigest(pinned.was)]),
+        ))
+          session.line(line);
+      });
+    },
+  );
 }
 
 /** The runtime whose configured image is `image`; a runtime's name stands for itself. */

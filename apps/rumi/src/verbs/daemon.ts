@@ -7,19 +7,34 @@ import type { Act } from "../verb.ts";
 
 /** `rumi status`, `diagnostics`, `audit ...` and the verbs that run `rumid`. */
 export function addDaemonVerbs(program: Command, act: Act): void {
-  act(program.command("status", { isDefault: true }).description("mode, engine, what waits, and what to type next").option("--openapi", "print the API's OpenAPI document"), async (session, _, options) => {
-    if (options["openapi"] === true) {
-      return session.finish(await session.client.call("openapi"), (data) => {
-        session.line(safeJson(data, 2));
-      });
-    }
-    return await showStatus(session);
-  });
+  act(
+    program
+      .command("status", { isDefault: true })
+      .description("mode, engine, what waits, and what to type next")
+      .option("--openapi", "print the API's OpenAPI document"),
+    async (session, _, options) => {
+      if (options["openapi"] === true) {
+        return session.finish(await session.client.call("openapi"), (data) => {
+          session.line(safeJson(data, 2));
+        });
+      }
+      return await showStatus(session);
+    },
+  );
 
   act(
-    program.command("diagnostics").description("how every part is").option("--pack <id>", "only of this pack").option("--level <status>", "ok, degraded, disabled or failed").option("--since <time>", "UTC ISO time"),
+    program
+      .command("diagnostics")
+      .description("how every part is")
+      .option("--pack <id>", "only of this pack")
+      .option("--level <status>", "ok, degraded, disabled or failed")
+      .option("--since <time>", "UTC ISO time"),
     async (session, _, options) => {
-      const query = { pack_id: options["pack"] as string | undefined, level: options["level"] as string | undefined, since: options["since"] as string | undefined };
+      const query = {
+        pack_id: options["pack"] as string | undefined,
+        level: options["level"] as string | undefined,
+        since: options["since"] as string | undefined,
+      };
       return session.finish(await session.client.call("diagnostics", { query }), ({ parts }) => {
         if (parts.length === 0) session.line(session.say("diagnostics.none"));
         for (const part of parts) session.line(partLine(part));
@@ -63,19 +78,34 @@ export function addDaemonVerbs(program: Command, act: Act): void {
     const answer = await session.client.call("audit.verify");
     const exitCode = session.finish(answer, (verdict) => {
       if (verdict.ok) session.line(session.say("audit.whole", { entries: verdict.entries }));
-      else session.line(session.red(session.say("audit.broken", { seq: verdict.first_bad?.seq ?? "?", kind: packLine(verdict.first_bad?.kind ?? "?") })));
+      else
+        session.line(
+          session.red(session.say("audit.broken", { seq: verdict.first_bad?.seq ?? "?", kind: packLine(verdict.first_bad?.kind ?? "?") })),
+        );
     });
     return answer.ok && !answer.data.ok ? EXIT.failed : exitCode;
   });
 
-  act(program.command("start").description("run the daemon in the foreground").option("--permissive", "development: allow blocks outside a strict sandbox").option("--headless", "accepted; there is no other way"), async (session, _, options) => {
-    const args = ["start", ...(options["permissive"] === true ? ["--permissive"] : []), ...(session.json ? ["--json"] : [])];
-    const end = await session.world.runDaemon(args, { captureStdout: session.json });
-    if (session.json) session.envelope({ success: end.exitCode === 0, data: { exit_code: end.exitCode }, error: null, code: null } as never);
-    return end.exitCode;
-  });
+  act(
+    program
+      .command("start")
+      .description("run the daemon in the foreground")
+      .option("--permissive", "development: allow blocks outside a strict sandbox")
+      .option("--headless", "accepted; there is no other way"),
+    async (session, _, options) => {
+      const args = ["start", ...(options["permissive"] === true ? ["--permissive"] : []), ...(session.json ? ["--json"] : [])];
+      const end = await session.world.runDaemon(args, { captureStdout: session.json });
+      if (session.json)
+        session.envelope({ success: end.exitCode === 0, data: { exit_code: end.exitCode }, error: null, code: null } as never);
+      return end.exitCode;
+    },
+  );
 
-  for (const [verb, description] of [["init", "make the folders and keys; never overwrites"], ["doctor", "check everything and say what to type"], ["check", "doctor's machine part"]] as const) {
+  for (const [verb, description] of [
+    ["init", "make the folders and keys; never overwrites"],
+    ["doctor", "check everything and say what to type"],
+    ["check", "doctor's machine part"],
+  ] as const) {
     act(program.command(verb).description(description), async (session) => await runOffline(session, verb));
   }
 }
@@ -91,7 +121,9 @@ async function showStatus(session: Session): Promise<number> {
     const mode = `${say("status.mode")}  ${status.mode}`;
     session.line(status.mode === "permissive" ? session.red(mode) : mode);
     if (engine.ok) {
-      session.line(`${say("status.isolation")}  ${engine.data.available ? say("status.available", { adapter: engine.data.adapter ?? "docker" }) : session.red(say("error.sandbox.docker_required"))}`);
+      session.line(
+        `${say("status.isolation")}  ${engine.data.available ? say("status.available", { adapter: engine.data.adapter ?? "docker" }) : session.red(say("error.sandbox.docker_required"))}`,
+      );
       if (engine.data.remedy !== null) session.line(`  ${say("cli.remedy")}: ${packLine(engine.data.remedy)}`);
     }
     for (const warning of status.warnings) session.line(session.red(`  ${packLine(warning)}`));
@@ -104,7 +136,10 @@ async function showStatus(session: Session): Promise<number> {
 
 function partLine(part: unknown): string {
   const { kind, id, status, message, remedy } = (typeof part === "object" && part !== null ? part : {}) as Record<string, unknown>;
-  return [status, kind, id, message, remedy].filter((item) => typeof item === "string").map((item) => packLine(String(item))).join("  ");
+  return [status, kind, id, message, remedy]
+    .filter((item) => typeof item === "string")
+    .map((item) => packLine(String(item)))
+    .join("  ");
 }
 
 interface Check {
@@ -123,7 +158,11 @@ async function runOffline(session: Session, verb: string): Promise<number> {
   } catch {
     return session.refuse(EXIT.failed, "cli.daemon_program", session.say("daemon.no_answer", { verb }));
   }
-  const envelope = (typeof read === "object" && read !== null && "success" in read ? read : { success: end.exitCode === 0, data: read, error: null, code: null }) as {
+  const envelope = (
+    typeof read === "object" && read !== null && "success" in read
+      ? read
+      : { success: end.exitCode === 0, data: read, error: null, code: null }
+  ) as {
     readonly success: boolean;
     readonly data: unknown;
     readonly error: string | null;
@@ -142,10 +181,14 @@ function showChecks(session: Session, data: unknown): void {
     return;
   }
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
-  const lines = table(["CHECK", "STATUS", ""], checks.map((check) => [text(check.id), text(check.status), text(check.message)]));
+  const lines = table(
+    ["CHECK", "STATUS", ""],
+    checks.map((check) => [text(check.id), text(check.status), text(check.message)]),
+  );
   for (const [index, line] of lines.entries()) {
     const check = checks[index - 1];
     session.line(check?.status === "fail" ? session.red(line) : line);
-    if (check !== undefined && check.status !== "ok" && typeof check.remedy === "string") session.line(`    ${session.say("cli.remedy")}: ${packLine(check.remedy)}`);
+    if (check !== undefined && check.status !== "ok" && typeof check.remedy === "string")
+      session.line(`    ${session.say("cli.remedy")}: ${packLine(check.remedy)}`);
   }
 }

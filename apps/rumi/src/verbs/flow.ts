@@ -12,20 +12,31 @@ export function addFlowVerbs(program: Command, act: Act): void {
   act(flow.command("list").alias("ls").description("the flows that could run now"), async (session) =>
     session.finish(await session.client.call("flows.list", { query: { limit: 1000 } }), ({ flows }) => {
       if (flows.length === 0) session.line(session.say("flow.none"));
-      else for (const line of table(["FLOW", "SOURCE", "PACK", "DIGEST"], flows.map((item) => [item.flow_id, item.source, item.pack_id ?? "-", shortDigest(item.digest)]))) session.line(line);
+      else
+        for (const line of table(
+          ["FLOW", "SOURCE", "PACK", "DIGEST"],
+          flows.map((item) => [item.flow_id, item.source, item.pack_id ?? "-", shortDigest(item.digest)]),
+        ))
+          session.line(line);
     }),
   );
 
-  act(flow.command("show <id>").description("one flow, as its file says it").option("--effective", "with every modifier applied and each step's origin"), async (session, [id = ""], options) => {
-    if (options["effective"] === true) {
-      return session.finish(await session.client.call("flows.effective", { params: { id } }), (data) => {
+  act(
+    flow
+      .command("show <id>")
+      .description("one flow, as its file says it")
+      .option("--effective", "with every modifier applied and each step's origin"),
+    async (session, [id = ""], options) => {
+      if (options["effective"] === true) {
+        return session.finish(await session.client.call("flows.effective", { params: { id } }), (data) => {
+          showJson(session, data);
+        });
+      }
+      return session.finish(await session.client.call("flows.show", { params: { id } }), (data) => {
         showJson(session, data);
       });
-    }
-    return session.finish(await session.client.call("flows.show", { params: { id } }), (data) => {
-      showJson(session, data);
-    });
-  });
+    },
+  );
 
   act(
     flow
@@ -62,13 +73,31 @@ export function addFlowVerbs(program: Command, act: Act): void {
 
   const run = program.command("run").alias("runs").description("runs of flows");
 
-  act(run.command("list").alias("ls").description("runs, newest first").option("--flow <id>", "only of this flow").option("--state <state>", "only in this state").option("--limit <n>", "how many", "50"), async (session, _, options) => {
-    const query = { limit: Number(options["limit"]), flow_id: options["flow"] as string | undefined, state: options["state"] as string | undefined };
-    return session.finish(await session.client.call("runs.list", { query }), ({ runs }) => {
-      if (runs.length === 0) session.line(session.say("run.none"));
-      else for (const line of table(["RUN", "FLOW", "STATE", "STARTED"], runs.map((item) => [item.run_id, item.flow_id, item.state, item.started_at ?? "-"]))) session.line(line);
-    });
-  });
+  act(
+    run
+      .command("list")
+      .alias("ls")
+      .description("runs, newest first")
+      .option("--flow <id>", "only of this flow")
+      .option("--state <state>", "only in this state")
+      .option("--limit <n>", "how many", "50"),
+    async (session, _, options) => {
+      const query = {
+        limit: Number(options["limit"]),
+        flow_id: options["flow"] as string | undefined,
+        state: options["state"] as string | undefined,
+      };
+      return session.finish(await session.client.call("runs.list", { query }), ({ runs }) => {
+        if (runs.length === 0) session.line(session.say("run.none"));
+        else
+          for (const line of table(
+            ["RUN", "FLOW", "STATE", "STARTED"],
+            runs.map((item) => [item.run_id, item.flow_id, item.state, item.started_at ?? "-"]),
+          ))
+            session.line(line);
+      });
+    },
+  );
 
   act(run.command("show <id>").description("one run with its steps"), async (session, [id = ""]) =>
     session.finish(await session.client.call("runs.get", { params: { id } }), (data) => {
@@ -76,12 +105,18 @@ export function addFlowVerbs(program: Command, act: Act): void {
     }),
   );
 
-  act(run.command("cancel <id>").description("end a run now").option("--reason <text>", "kept in the record"), async (session, [id = ""], options) => {
-    const reason = options["reason"] as string | undefined;
-    return session.finish(await session.client.call("runs.cancel", { params: { id }, body: reason === undefined ? {} : { reason } }), (data) => {
-      session.line(packLine(data.state));
-    });
-  });
+  act(
+    run.command("cancel <id>").description("end a run now").option("--reason <text>", "kept in the record"),
+    async (session, [id = ""], options) => {
+      const reason = options["reason"] as string | undefined;
+      return session.finish(
+        await session.client.call("runs.cancel", { params: { id }, body: reason === undefined ? {} : { reason } }),
+        (data) => {
+          session.line(packLine(data.state));
+        },
+      );
+    },
+  );
 }
 
 /** Collects a repeated option. */

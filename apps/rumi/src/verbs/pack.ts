@@ -13,7 +13,12 @@ export function addPackVerbs(program: Command, act: Act): void {
   const pack = program.command("pack").alias("packs").description("packs and the decisions on them");
 
   act(
-    pack.command("list").alias("ls").description("every pack and its status").option("--status <status>", "only packs of this status").option("--pending", "only packs that wait for a decision"),
+    pack
+      .command("list")
+      .alias("ls")
+      .description("every pack and its status")
+      .option("--status <status>", "only packs of this status")
+      .option("--pending", "only packs that wait for a decision"),
     async (session, _, options) => {
       const status = options["status"] as PackSummary["status"] | undefined;
       const query = { limit: 1000, ...(status === undefined ? {} : { status }) };
@@ -33,7 +38,8 @@ export function addPackVerbs(program: Command, act: Act): void {
       if (state.reason !== null) session.line(`  ${session.say("pack.reason")}  ${packLine(state.reason)}`);
       session.line(`  ${session.say("pack.live")}  ${shortDigest(state.live_digest)}`);
       session.line(`  ${session.say("pack.approved")}  ${shortDigest(state.approved_digest)}  ${state.approved_at ?? ""}`.trimEnd());
-      for (const problem of state.problems) session.line(`  ${problem.severity ?? "error"}  ${packLine(problem.code)}  ${packLine(problem.message)}`);
+      for (const problem of state.problems)
+        session.line(`  ${problem.severity ?? "error"}  ${packLine(problem.code)}  ${packLine(problem.message)}`);
     }),
   );
 
@@ -44,16 +50,19 @@ export function addPackVerbs(program: Command, act: Act): void {
     }),
   );
 
-  act(pack.command("review <id>").description("what an approval would say yes to; on a terminal decide with one key"), async (session, [id = ""]) => {
-    const answer = await session.client.call("packs.review", { params: { id } });
-    const exitCode = session.finish(answer, (review) => {
-      showReview(session, review);
-    });
-    if (!answer.ok || session.json) return exitCode;
-    if (session.world.interactive) return await askForDecision(session, answer.data);
-    session.line(`${session.say("cli.next")}: ${approveCommand(answer.data)}`);
-    return exitCode;
-  });
+  act(
+    pack.command("review <id>").description("what an approval would say yes to; on a terminal decide with one key"),
+    async (session, [id = ""]) => {
+      const answer = await session.client.call("packs.review", { params: { id } });
+      const exitCode = session.finish(answer, (review) => {
+        showReview(session, review);
+      });
+      if (!answer.ok || session.json) return exitCode;
+      if (session.world.interactive) return await askForDecision(session, answer.data);
+      session.line(`${session.say("cli.next")}: ${approveCommand(answer.data)}`);
+      return exitCode;
+    },
+  );
 
   act(
     pack
@@ -80,15 +89,18 @@ export function addPackVerbs(program: Command, act: Act): void {
     },
   );
 
-  act(pack.command("reject <id>").description("block a pack").option("--reason <text>", "kept in the record"), async (session, [id = ""], options) =>
-    await reject(session, id, options["reason"] as string | undefined),
+  act(
+    pack.command("reject <id>").description("block a pack").option("--reason <text>", "kept in the record"),
+    async (session, [id = ""], options) => await reject(session, id, options["reason"] as string | undefined),
   );
 
   for (const verb of ["enable", "disable"] as const) {
-    act(pack.command(`${verb} <id>`).description(verb === "enable" ? "let a disabled pack run again" : "refuse every call of a pack"), async (session, [id = ""]) =>
-      session.finish(await session.client.call(`packs.${verb}`, { params: { id } }), () => {
-        session.line(session.say(`pack.${verb}d`, { pack_id: packLine(id) }));
-      }),
+    act(
+      pack.command(`${verb} <id>`).description(verb === "enable" ? "let a disabled pack run again" : "refuse every call of a pack"),
+      async (session, [id = ""]) =>
+        session.finish(await session.client.call(`packs.${verb}`, { params: { id } }), () => {
+          session.line(session.say(`pack.${verb}d`, { pack_id: packLine(id) }));
+        }),
     );
   }
 }
@@ -138,7 +150,12 @@ async function askForDecision(session: Session, review: PackReview, extra: Appro
       case "a": {
         if (review.digest === null) return session.refuse(EXIT.failed, "approval.invalid_pack", session.say("pack.not_approvable"));
         if (named !== undefined && named !== review.digest) {
-          return session.refuse(EXIT.conflict, "approval.digest_moved", session.say("error.approval.digest_moved"), `rumi pack review ${review.pack_id}`);
+          return session.refuse(
+            EXIT.conflict,
+            "approval.digest_moved",
+            session.say("error.approval.digest_moved"),
+            `rumi pack review ${review.pack_id}`,
+          );
         }
         return await approve(session, review.pack_id, review.digest, rest);
       }

@@ -58,14 +58,23 @@ export function addTokenVerbs(program: Command, act: Act): void {
     },
   );
 
-  act(token.command("rotate <id>").description("give a token a new value and print it once").option("--grace <seconds>", "how long the old value still passes"), async (session, [id = ""], options) => {
-    const grace = options["grace"] === undefined ? undefined : Number(options["grace"]);
-    if (grace !== undefined && !Number.isInteger(grace)) throw new UsageError(session.say("token.bad_grace"));
-    return session.finish(await session.client.call("tokens.rotate", { params: { id }, body: grace === undefined ? {} : { grace_seconds: grace } }), (made) => {
-      session.line(packLine(made.token));
-      session.note(session.say("token.once", { id: made.id }));
-    });
-  });
+  act(
+    token
+      .command("rotate <id>")
+      .description("give a token a new value and print it once")
+      .option("--grace <seconds>", "how long the old value still passes"),
+    async (session, [id = ""], options) => {
+      const grace = options["grace"] === undefined ? undefined : Number(options["grace"]);
+      if (grace !== undefined && !Number.isInteger(grace)) throw new UsageError(session.say("token.bad_grace"));
+      return session.finish(
+        await session.client.call("tokens.rotate", { params: { id }, body: grace === undefined ? {} : { grace_seconds: grace } }),
+        (made) => {
+          session.line(packLine(made.token));
+          session.note(session.say("token.once", { id: made.id }));
+        },
+      );
+    },
+  );
 
   act(token.command("revoke <id>").description("end a token at once"), async (session, [id = ""]) =>
     session.finish(await session.client.call("tokens.delete", { params: { id } }), () => {

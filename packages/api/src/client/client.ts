@@ -86,7 +86,11 @@ export function createClient(options: ClientOptions): Client {
         text = await response.text();
       } catch (error) {
         if (signal?.aborted === true) throw error;
-        throw new ClientError("client.unreachable", "the daemon does not answer", { cause: error, details: { url: options.url }, remedy: "rumi start" });
+        throw new ClientError("client.unreachable", "the daemon does not answer", {
+          cause: error,
+          details: { url: options.url },
+          remedy: "rumi start",
+        });
       }
       return readAnswer(name, response, text);
     },

@@ -55,11 +55,16 @@ function publicRun<R extends Run>(run: R): R {
 /** A finished run as an answer: completed and aborted are 200, the others their code's status with the run in `data`. */
 function runReply(run: Run): Reply<Run> {
   const shown = publicRun(run);
-  if (run.state === "completed" || run.state === "aborted" || run.state === "running" || run.state === "queued") return new Reply(200, shown);
+  if (run.state === "completed" || run.state === "aborted" || run.state === "running" || run.state === "queued")
+    return new Reply(200, shown);
   const code = run.code ?? (run.state === "timed_out" ? "flow.timeout" : run.state === "cancelled" ? "flow.cancelled" : "internal");
   const entry = codeEntry(code);
   const remedy = run.remedy ?? (entry.remedy === null ? null : fillRemedy(entry.remedy, { flow_id: run.flow_id, run_id: run.run_id }));
-  return new Reply(entry.status, shown, { code, error: shown.reason ?? `the run ended ${run.state}`, ...(remedy === null ? {} : { remedy }) });
+  return new Reply(entry.status, shown, {
+    code,
+    error: shown.reason ?? `the run ended ${run.state}`,
+    ...(remedy === null ? {} : { remedy }),
+  });
 }
 
 /** Starts a run; resolves at its end, or with its id as soon as there is one. */
@@ -142,7 +147,9 @@ export const flowRoutes = [
       };
       if (context.idempotencyKey === null) return await startRun(context, request, isAsync);
       const fingerprint = jsonDigest([params.id, context.bodyDigest()]);
-      return await context.idempotency.once(caller.token_id, context.idempotencyKey, fingerprint, () => startRun(context, request, isAsync));
+      return await context.idempotency.once(caller.token_id, context.idempotencyKey, fingerprint, () =>
+        startRun(context, request, isAsync),
+      );
     },
   }),
   route({

@@ -3,7 +3,8 @@ import type { Clock } from "@rumi/core";
 import { MemoryAudit, silentLogger } from "@rumi/core/testing";
 import { createApi } from "../api.ts";
 import type { Api, ApiOptions } from "../api.ts";
-import type { ApiDeps, RunRequest } from "../ports.ts";
+import type { ApiDeps } from "../deps.ts";
+import type { RunRequest } from "../ports.ts";
 import type { Run, RunRecord } from "../schemas/flows.ts";
 import type { PackReview, PackState, PackStatus, PackSummary } from "../schemas/packs.ts";
 import { TokenRegistry } from "../token-registry.ts";
@@ -82,7 +83,14 @@ export class FakeHouse {
   }
 
   #summary(id: string, pack: FakePack): PackSummary {
-    return { pack_id: id, status: pack.status, enabled: pack.enabled, version: "1.0.0", pack_identity: `local:${id}`, digest: sha256(pack.content) };
+    return {
+      pack_id: id,
+      status: pack.status,
+      enabled: pack.enabled,
+      version: "1.0.0",
+      pack_identity: `local:${id}`,
+      digest: sha256(pack.content),
+    };
   }
 
   #state(id: string): PackState {
@@ -105,7 +113,15 @@ export class FakeHouse {
     if (!["hello", "slow", "pack.flow"].includes(request.flow_id)) throw new RumiError("flow.not_found", "there is no such flow");
     if (this.#running.size >= this.#maxRuns) throw new RumiError("flow.too_many_runs", "too many runs at once");
     const runId = createRunId(this.clock);
-    const base: RunRecord = { run_id: runId, flow_id: request.flow_id, state: "running", code: null, reason: null, result: null, caller: request.caller };
+    const base: RunRecord = {
+      run_id: runId,
+      flow_id: request.flow_id,
+      state: "running",
+      code: null,
+      reason: null,
+      result: null,
+      caller: request.caller,
+    };
     this.runs.set(runId, base);
     request.on_started?.(runId);
     const ended = new Promise<Run>((resolve) => {
@@ -132,7 +148,9 @@ export class FakeHouse {
       packs: {
         list: () => [...this.packs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, pack]) => this.#summary(id, pack)),
         pending: () =>
-          [...this.packs].filter(([, pack]) => pack.status === "installed" || pack.status === "modified").map(([id, pack]) => this.#summary(id, pack)),
+          [...this.packs]
+            .filter(([, pack]) => pack.status === "installed" || pack.status === "modified")
+            .map(([id, pack]) => this.#summary(id, pack)),
         status: (id) => this.#state(id),
         review: (id) => {
           const pack = this.#pack(id);
@@ -141,7 +159,11 @@ export class FakeHouse {
             status: pack.status,
             digest: sha256(pack.content),
             base_digest: pack.approved === null ? null : sha256(pack.approved),
-            files: { added: [{ path: "blocks/hello.py", size: 12, executable: false, diff: `+${pack.content}\n` }], removed: [], changed: [] },
+            files: {
+              added: [{ path: "blocks/hello.py", size: 12, executable: false, diff: `+${pack.content}\n` }],
+              removed: [],
+              changed: [],
+            },
             warnings: [],
             ...this.reviewExtras,
           };
@@ -178,12 +200,26 @@ export class FakeHouse {
         },
       },
       flows: {
-        list: () => [{ flow_id: "hello", source: "shared", pack_id: null, digest: sha256("hello"), inputs: {}, outputs: {}, schedule: null }],
+        list: () => [
+          { flow_id: "hello", source: "shared", pack_id: null, digest: sha256("hello"), inputs: {}, outputs: {}, schedule: null },
+        ],
         get: (id) =>
           id === "hello"
-            ? { flow_id: "hello", source: "shared", pack_id: null, digest: sha256("hello"), inputs: {}, outputs: {}, schedule: null, steps: [{ id: "say", type: "set" }] }
+            ? {
+                flow_id: "hello",
+                source: "shared",
+                pack_id: null,
+                digest: sha256("hello"),
+                inputs: {},
+                outputs: {},
+                schedule: null,
+                steps: [{ id: "say", type: "set" }],
+              }
             : null,
-        effective: (id) => (id === "hello" ? { flow_id: "hello", digest: sha256("hello"), steps: [{ id: "say", origin: { source: "shared", pack_id: null } }] } : null),
+        effective: (id) =>
+          id === "hello"
+            ? { flow_id: "hello", digest: sha256("hello"), steps: [{ id: "say", origin: { source: "shared", pack_id: null } }] }
+            : null,
       },
       runs: {
         run: (request) => {
@@ -210,7 +246,14 @@ export class FakeHouse {
       daemon: {
         phase: () => this.phase,
         health: () => ({ status: "ok" }),
-        status: () => ({ version: "0.1.0", uptime: 1, mode: "strict", engine: {}, counts: { packs: this.packs.size, pending: 0 }, warnings: [] }),
+        status: () => ({
+          version: "0.1.0",
+          uptime: 1,
+          mode: "strict",
+          engine: {},
+          counts: { packs: this.packs.size, pending: 0 },
+          warnings: [],
+        }),
         pending: () => ({ version: 1, packs: { pending_count: 0 } }),
         diagnostics: () => ({ parts: [], events: [] }),
       },
