@@ -31,7 +31,8 @@ export async function dockerHarness(options: Partial<DockerSandboxOptions> = {})
   const socketBase = join(folder.path, "s");
   const packs = join(folder.path, "packs");
   for (const path of [socketBase, packs]) await mkdir(path, { mode: 0o700 });
-  const docker = new Docker({ socketPath: ENGINE_SOCKET });
+  // The undefined host keeps dockerode from following DOCKER_HOST.
+  const docker = new Docker({ socketPath: ENGINE_SOCKET, host: undefined, protocol: "http" });
   const again = (over: Partial<DockerSandboxOptions> = {}, of = installation): DockerSandbox =>
     new DockerSandbox(
       { installation: of, socketBase, runnerRoot: runnerRoot(), userData: join(folder.path, "user_data"), clock: systemClock, logger: silentLogger },

@@ -5,7 +5,7 @@ import sys
 
 
 def run(input_data, context):
-    how = (input_data.get("how") or "exit")
+    how = input_data.get("how") or "exit"
     if how == "exit":
         os._exit(3)
     if how == "segfault":

@@ -5,7 +5,7 @@ import time
 
 
 def run(input_data, context):
-    how = (input_data.get("how") or "sleep")
+    how = input_data.get("how") or "sleep"
     if how == "busy":
         while True:
             pass

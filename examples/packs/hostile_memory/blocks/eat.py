@@ -2,6 +2,6 @@
 
 
 def run(input_data, context):
-    megabytes = (input_data.get("megabytes") or 300)
+    megabytes = input_data.get("megabytes") or 300
     hoard = [bytearray(b"x" * (1 << 20)) for _ in range(megabytes)]
     return {"megabytes": len(hoard)}
