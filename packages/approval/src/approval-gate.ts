@@ -78,7 +78,12 @@ export function decideGate(
   const own = decideOne(entries.get(packId), disabled, packId);
   if (!own.allowed) return own;
   if (digest !== undefined && digest !== own.digest) {
-    return refusal("approval.digest_moved", "modified", "Pack is not approved: other bytes of it were approved since", `rumi pack review ${packId}`);
+    return refusal(
+      "approval.digest_moved",
+      "modified",
+      "Pack is not approved: other bytes of it were approved since",
+      `rumi pack review ${packId}`,
+    );
   }
   for (const ancestor of principalChain(packId).slice(0, -1)) {
     const entry = entries.get(ancestor);
@@ -92,7 +97,8 @@ export function decideGate(
 
 function decideOne(entry: PackEntry | undefined, disabled: DisabledPacks, id: PackId): GateDecision {
   const stands = entry === undefined ? null : entryStatus(entry);
-  if (entry === undefined || stands === null) return refusal("approval.pack_not_found", "absent", `There is no pack ${id}`, "rumi pack list");
+  if (entry === undefined || stands === null)
+    return refusal("approval.pack_not_found", "absent", `There is no pack ${id}`, "rumi pack list");
   const because = stands.reason === null ? "" : ` (${stands.reason})`;
   switch (stands.status) {
     case "installed":
@@ -102,7 +108,12 @@ function decideOne(entry: PackEntry | undefined, disabled: DisabledPacks, id: Pa
     case "modified":
       return stands.reason === "snapshot_corrupt"
         ? refusal("approval.snapshot_corrupt", "modified", "Pack is not approved: its approved copy is damaged", `rumi pack review ${id}`)
-        : refusal("approval.modified", "modified", `Pack is not approved: it was modified after its approval${because}`, `rumi pack review ${id}`);
+        : refusal(
+            "approval.modified",
+            "modified",
+            `Pack is not approved: it was modified after its approval${because}`,
+            `rumi pack review ${id}`,
+          );
     case "blocked":
       return refusal("approval.blocked", "blocked", `Pack is blocked${because}`, `rumi pack approve ${id} --unblock`);
     case "approved":
@@ -112,7 +123,12 @@ function decideOne(entry: PackEntry | undefined, disabled: DisabledPacks, id: Pa
     return refusal("approval.disabled", "disabled", "Pack is switched off", `rumi pack enable ${id}`);
   }
   if (entry.open === null) {
-    return refusal("approval.snapshot_corrupt", "modified", "Pack is not approved: its approved copy was not found intact", `rumi pack review ${id}`);
+    return refusal(
+      "approval.snapshot_corrupt",
+      "modified",
+      "Pack is not approved: its approved copy was not found intact",
+      `rumi pack review ${id}`,
+    );
   }
   return { allowed: true, ...entry.open };
 }
@@ -124,7 +140,12 @@ function ruleRefusal(entries: ReadonlyMap<string, PackEntry>, own: ApprovedPack)
   for (const { open, record } of entries.values()) {
     if (open !== null && record?.rule_digest === open.digest && open.pack.manifest.provides_runtime.includes(runtime)) return null;
   }
-  return refusal("approval.rule_not_approved", "installed", "no approved rule pack gives its runtime", `rumi pack approve-rule ${own.pack_id}`);
+  return refusal(
+    "approval.rule_not_approved",
+    "installed",
+    "no approved rule pack gives its runtime",
+    `rumi pack approve-rule ${own.pack_id}`,
+  );
 }
 
 function refusal(code: ApprovalCode, because: ClosedBecause, reason: string, remedy: string | undefined): GateRefusal {

@@ -17,9 +17,7 @@ export type ApprovalEvent =
   | { readonly type: "uninstall"; readonly forget: boolean };
 
 /** The next state, `null` for a pack that is no longer known, or the code of the refusal. */
-export type ApprovalStep =
-  | { readonly ok: true; readonly state: PackStatus | null }
-  | { readonly ok: false; readonly code: ApprovalCode };
+export type ApprovalStep = { readonly ok: true; readonly state: PackStatus | null } | { readonly ok: false; readonly code: ApprovalCode };
 
 const to = (state: PackStatus | null): ApprovalStep => ({ ok: true, state });
 const no = (code: ApprovalCode): ApprovalStep => ({ ok: false, code });

@@ -36,9 +36,16 @@ export interface Yes {
  * Carries a yes out, in the pack's turn: copy and hash each file once, hold the copy against what was expected, check
  * it, keep it as the snapshot, audit, record. Whatever goes wrong before the record is written changes nothing.
  */
-export async function approvePack(deps: ApproveDeps, entry: PackEntry, yes: Yes, changes: PackChange[], refuse: Refuser): Promise<ApproveAnswer> {
+export async function approvePack(
+  deps: ApproveDeps,
+  entry: PackEntry,
+  yes: Yes,
+  changes: PackChange[],
+  refuse: Refuser,
+): Promise<ApproveAnswer> {
   const { id, live } = entry;
-  if (live === null) return await refuse(new ApprovalError("approval.pack_not_found", `the folder of ${id} is gone`, { remedy: "rumi pack list" }));
+  if (live === null)
+    return await refuse(new ApprovalError("approval.pack_not_found", `the folder of ${id} is gone`, { remedy: "rumi pack list" }));
   const checked = checkPackId(id, deps.book.knownBefore(entry));
   if (!checked.ok) return await refuse(new ApprovalError(checked.code, checked.message, { remedy: "rumi pack validate" }));
   const packId = checked.id;
@@ -49,10 +56,15 @@ export async function approvePack(deps: ApproveDeps, entry: PackEntry, yes: Yes,
   const { digest } = listing;
   const read = await readPack(staged.root, packId);
   entry.live = { folder: live.folder, stat, listing, unsafe: null, read };
-  if (yes.expected_digest !== undefined && yes.expected_digest !== digest) return await refuse(digestMoved(id, yes.expected_digest, digest));
+  if (yes.expected_digest !== undefined && yes.expected_digest !== digest)
+    return await refuse(digestMoved(id, yes.expected_digest, digest));
   const fault = entryFault(entry);
   if (!read.ok || fault !== null) {
-    return await refuse(new ApprovalError(fault?.code ?? "pack_manifest.invalid", fault?.message ?? "the pack cannot be read", { remedy: "rumi pack validate" }));
+    return await refuse(
+      new ApprovalError(fault?.code ?? "pack_manifest.invalid", fault?.message ?? "the pack cannot be read", {
+        remedy: "rumi pack validate",
+      }),
+    );
   }
   const { pack } = read;
   const answer: ApproveAnswer = { pack_id: id, status: "approved", digest, granted: [], stores_created: [], warnings: pack.warnings };
@@ -100,5 +112,8 @@ export function treeUnsafe(cause: unknown): ApprovalError {
 
 function digestMoved(id: string, expected: string, digest: Digest): ApprovalError {
   const details = { expected_digest: expected, digest };
-  return new ApprovalError("approval.digest_moved", `the files of ${id} are not the reviewed ones any more`, { details, remedy: `rumi pack review ${id}` });
+  return new ApprovalError("approval.digest_moved", `the files of ${id} are not the reviewed ones any more`, {
+    details,
+    remedy: `rumi pack review ${id}`,
+  });
 }

@@ -28,14 +28,17 @@ export class ChangeBoard {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when every listener has heard every change. */
+  /** Calls every listener with every change, in order, without waiting in between; resolves when all are done. */
   async tell(changes: readonly PackChange[]): Promise<void> {
-    for (const change of changes) {
-      const told = [...this.#listeners].map(async (listener) => listener(change));
-      for (const result of await Promise.allSettled(told)) {
-        if (result.status === "fulfilled") continue;
-        this.#logger.log("error", "a listener of pack changes failed", { pack_id: change.pack_id, cause: String(result.reason) });
-      }
+    const told = changes.flatMap((change) => [...this.#listeners].map((listener) => this.#tellOne(listener, change)));
+    await Promise.all(told);
+  }
+
+  async #tellOne(listener: PackListener, change: PackChange): Promise<void> {
+    try {
+      await listener(change);
+    } catch (cause) {
+      this.#logger.log("error", "a listener of pack changes failed", { pack_id: change.pack_id, cause: String(cause) });
     }
   }
 

@@ -14,7 +14,11 @@ export const MAX_DIFF_TOTAL_BYTES = 1024 * 1024;
 const MAX_DIFF_INPUT_BYTES = 16 * 1024 * 1024;
 
 /** Changed lines after which a diff is given up: its cost grows with their square. */
-const MAX_EDIT_LINES = 2000;
+const MAX_EDIT_LINES = 1000;
+
+/** Milliseconds that one diff, and all diffs of one review, may compute. */
+const DIFF_MS = 100;
+const DIFF_TOTAL_MS = 1000;
 
 /** A file or folder named in a review. A folder's path ends in `/` and has no size. */
 export interface ReviewFile {
@@ -49,7 +53,7 @@ export async function compareTrees(base: ListedTree | null, next: ListedTree): P
   const added = [...after].filter(([key]) => !before.has(key)).map(([, entry]) => reviewFile(entry));
   const removed = [...before].filter(([key]) => !after.has(key)).map(([, entry]) => reviewFile(entry));
   const changed: ChangedFile[] = [];
-  const budget = { input: MAX_DIFF_INPUT_BYTES, output: MAX_DIFF_TOTAL_BYTES };
+  const budget: DiffBudget = { input: MAX_DIFF_INPUT_BYTES, output: MAX_DIFF_TOTAL_BYTES, ms: DIFF_TOTAL_MS };
   for (const [key, entry] of after) {
     const old = before.get(key);
     if (base === null || entry.type !== "f" || old?.type !== "f") continue;
@@ -59,22 +63,29 @@ export async function compareTrees(base: ListedTree | null, next: ListedTree): P
   return { added, removed, changed };
 }
 
+/** What one review may still spend on diffs. */
+interface DiffBudget {
+  input: number;
+  output: number;
+  ms: number;
+}
+
 type FileEntry = Extract<TreeEntry, { type: "f" }>;
 
-async function diffFile(
-  baseRoot: string,
-  nextRoot: string,
-  old: FileEntry,
-  entry: FileEntry,
-  budget: { input: number; output: number },
-): Promise<string | null> {
+async function diffFile(baseRoot: string, nextRoot: string, old: FileEntry, entry: FileEntry, budget: DiffBudget): Promise<string | null> {
   if (old.sha256 === entry.sha256) return "";
   const cost = old.size + entry.size;
-  if (old.size > MAX_DIFF_FILE_BYTES || entry.size > MAX_DIFF_FILE_BYTES || cost > budget.input || budget.output === 0) return null;
+  if (old.size > MAX_DIFF_FILE_BYTES || entry.size > MAX_DIFF_FILE_BYTES || cost > budget.input || budget.ms <= 0) return null;
   budget.input -= cost;
   const [before, after] = await Promise.all([readText(baseRoot, old.path), readText(nextRoot, entry.path)]);
   if (before === null || after === null) return null;
-  const patch = structuredPatch(`a/${old.path}`, `b/${entry.path}`, before, after, undefined, undefined, { context: 3, maxEditLength: MAX_EDIT_LINES });
+  const started = performance.now();
+  const patch = structuredPatch(`a/${old.path}`, `b/${entry.path}`, before, after, undefined, undefined, {
+    context: 3,
+    maxEditLength: MAX_EDIT_LINES,
+    timeout: DIFF_MS,
+  });
+  budget.ms -= performance.now() - started;
   if (patch === undefined) return null;
   const text = escapeText(formatPatch(patch, OMIT_HEADERS));
   const bytes = Buffer.byteLength(text);

@@ -172,12 +172,16 @@ export class PackApprovals implements AsyncDisposable {
     const stands = entry === null ? null : entryStatus(entry);
     if (entry === null || stands === null || entry.live === null) throw packNotFound(id);
     const fault = entryFault(entry);
-    if (!isPackId(id)) throw new ApprovalError("pack_manifest.invalid_pack_id", fault?.message ?? "this is no pack id", { remedy: "rumi pack validate" });
+    if (!isPackId(id))
+      throw new ApprovalError("pack_manifest.invalid_pack_id", fault?.message ?? "this is no pack id", { remedy: "rumi pack validate" });
     await using staged = await this.#snapshots.stage(id, entry.live.folder).catch((cause: unknown) => {
       throw treeUnsafe(cause);
     });
     const warnings = entry.lookalike === null ? [] : [entry.lookalike];
-    return reviewPack({ snapshots: this.#snapshots, reader: this.#deps.reviewReader }, { id, ...stands, record: entry.record, staged, warnings });
+    return await reviewPack(
+      { snapshots: this.#snapshots, reader: this.#deps.reviewReader },
+      { id, ...stands, record: entry.record, staged, warnings },
+    );
   }
 
   /**
@@ -209,7 +213,9 @@ export class PackApprovals implements AsyncDisposable {
       const refuse = createRefuser(this.#deps.audit, "reject", id, options.actor);
       if (entry === null || stands === null) return refuse(packNotFound(id));
       if (!isPackId(id)) {
-        return refuse(new ApprovalError("pack_manifest.invalid_pack_id", "no record can be kept under this name", { remedy: "rumi pack validate" }));
+        return refuse(
+          new ApprovalError("pack_manifest.invalid_pack_id", "no record can be kept under this name", { remedy: "rumi pack validate" }),
+        );
       }
       if (stands.status === "blocked") return { pack_id: id, ...stands };
       const reason = options.reason ?? null;
@@ -251,7 +257,9 @@ export class PackApprovals implements AsyncDisposable {
       const refuse = createRefuser(this.#deps.audit, yes.origin === "bundled" ? "bundled" : "approve", id, yes.by);
       if (entry === null || stands === null) return refuse(packNotFound(id));
       if (yes.origin === "bundled" && (await this.#hasDecided())) {
-        return refuse(new ApprovalError("approval.not_approved", "this home already holds an approval record", { remedy: `rumi pack review ${id}` }));
+        return refuse(
+          new ApprovalError("approval.not_approved", "this home already holds an approval record", { remedy: `rumi pack review ${id}` }),
+        );
       }
       const step = nextApprovalState(stands.status, { type: "approve", unblock });
       if (!step.ok && step.code === "approval.blocked") {
@@ -297,7 +305,8 @@ export class PackApprovals implements AsyncDisposable {
       this.#disabled = { all: false, ids };
     });
     const stands = entryStatus(entry);
-    if (stands !== null) await this.#book.tell([{ pack_id: id, status: stands.status, digest: entry.record?.digest ?? null, reason: action }]);
+    if (stands !== null)
+      await this.#book.tell([{ pack_id: id, status: stands.status, digest: entry.record?.digest ?? null, reason: action }]);
     return { enabled };
   }
 
@@ -308,7 +317,8 @@ export class PackApprovals implements AsyncDisposable {
     try {
       const used = (await this.#deps.facts?.digestsInUse?.(pack_id)) ?? [];
       const snapshots = await this.#snapshots.collect(pack_id, new Set([...keptDigests(entry.record), ...used]));
-      if (snapshots.length > 0) await this.#deps.audit.record({ category: "system", action: "gc", success: true, owner_pack: pack_id, details: { snapshots } });
+      if (snapshots.length > 0)
+        await this.#deps.audit.record({ category: "system", action: "gc", success: true, owner_pack: pack_id, details: { snapshots } });
     } catch (cause) {
       this.#deps.logger.log("warn", "old snapshots could not be removed", { pack_id, cause: String(cause) });
     }

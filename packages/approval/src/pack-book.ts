@@ -73,6 +73,7 @@ export class PackBook {
     const found = await locatePack(this.#deps.ecosystemFolder, id);
     const entry = this.entries.get(id) ?? (await this.#load(id, found !== null, changes));
     if (entry === null) return null;
+    if (force) await this.#checkRecord(entry, changes);
     if (found === null) return this.#folderGone(entry, changes);
     if (force || !(await this.#isUntouched(entry, found))) {
       await this.#deps.folders().watchPack(id, found.folder);
@@ -97,7 +98,10 @@ export class PackBook {
     const worker = async (): Promise<void> => {
       for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
         const next = id;
-        await this.act(next, (changes) => this.look(next, force, changes));
+        // One pack that cannot be looked at hinders no other.
+        await this.act(next, (changes) => this.look(next, force, changes)).catch((cause: unknown) => {
+          this.#deps.logger.log("error", "a pack could not be looked at", { pack_id: next, cause: String(cause) });
+        });
       }
     };
     await Promise.all(Array.from({ length: PARALLEL_LOOKS }, worker));
@@ -133,21 +137,44 @@ export class PackBook {
 
   /** Ids a newcomer is held against: packs with a record, and its own once it was approved. */
   knownBefore(entry: PackEntry): string[] {
-    const others = [...this.entries.values()].filter((other) => other.id !== entry.id && (other.record !== null || other.tampered !== null));
+    const others = [...this.entries.values()].filter(
+      (other) => other.id !== entry.id && (other.record !== null || other.tampered !== null),
+    );
     const isOld = entry.tampered !== null || (entry.record !== null && entry.record.digest !== null);
     return [...(isOld ? [entry.id] : []), ...others.map((other) => other.id)];
   }
 
   /** A critical entry for a file that cannot be trusted. */
   async reportTampered(id: string, kind: string, reason: string, remedy: string): Promise<void> {
-    this.#deps.diagnostics.report({ kind: "pack", id, status: "failed", code: "safe_files.record_tampered", message: `${kind}: ${reason}`, remedy });
+    this.#deps.diagnostics.report({
+      kind: "pack",
+      id,
+      status: "failed",
+      code: "safe_files.record_tampered",
+      message: `${kind}: ${reason}`,
+      remedy,
+    });
     const details = { kind, reason };
-    await this.#deps.audit.record({ category: "security", severity: "critical", action: "record_tampered", success: false, owner_pack: id, details });
+    await this.#deps.audit.record({
+      category: "security",
+      severity: "critical",
+      action: "record_tampered",
+      success: false,
+      owner_pack: id,
+      details,
+    });
   }
 
   /** How a pack is, for diagnostics. */
   report(id: string, status: PartStatus, message: string, code?: ApprovalErrorCode, remedy?: string): void {
-    this.#deps.diagnostics.report({ kind: "pack", id, status, message, ...(code === undefined ? {} : { code }), ...(remedy === undefined ? {} : { remedy }) });
+    this.#deps.diagnostics.report({
+      kind: "pack",
+      id,
+      status,
+      message,
+      ...(code === undefined ? {} : { code }),
+      ...(remedy === undefined ? {} : { remedy }),
+    });
   }
 
   async #isUntouched(entry: PackEntry, found: FoundPack): Promise<boolean> {
@@ -172,20 +199,30 @@ export class PackBook {
   /** First sight of a pack: its record, and the snapshot that the record names. */
   async #load(id: string, hasFolder: boolean, changes: PackChange[]): Promise<PackEntry | null> {
     const entry: PackEntry = { id, live: null, record: null, tampered: null, lookalike: null, open: null };
-    if (isPackId(id)) {
-      const stored = await this.#deps.store.read(id);
-      if (stored.state === "tampered") {
-        entry.tampered = stored.reason;
-        await this.reportTampered(id, "approval", stored.reason, `rumi pack review ${id}`);
-      } else if (stored.state === "ok") {
-        entry.record = stored.record;
-      }
-    }
+    const stored = isPackId(id) ? await this.#deps.store.read(id) : null;
+    if (stored?.state === "ok") entry.record = stored.record;
+    if (stored?.state === "tampered") await this.#distrust(entry, stored.reason, changes);
     if (entry.record === null && entry.tampered === null && !hasFolder) return null;
     if (isPackId(id)) await this.#deps.snapshots.sweep(id);
     if (entry.record?.state === "approved") await this.#open(entry, entry.record, changes);
     this.entries.set(id, entry);
     return entry;
+  }
+
+  /** A record that was spoiled while the daemon ran. */
+  async #checkRecord(entry: PackEntry, changes: PackChange[]): Promise<void> {
+    if (!isPackId(entry.id) || entry.tampered !== null) return;
+    const stored = await this.#deps.store.read(entry.id);
+    if (stored.state === "tampered") await this.#distrust(entry, stored.reason, changes);
+  }
+
+  async #distrust(entry: PackEntry, reason: string, changes: PackChange[]): Promise<void> {
+    const digest = entry.record?.digest ?? null;
+    entry.tampered = reason;
+    entry.record = null;
+    entry.open = null;
+    changes.push({ pack_id: entry.id, status: "modified", digest, reason: "record_tampered" });
+    await this.reportTampered(entry.id, "approval", reason, `rumi pack review ${entry.id}`);
   }
 
   async #open(entry: PackEntry, record: ApprovalRecord, changes: PackChange[]): Promise<void> {

@@ -67,7 +67,12 @@ export async function reviewPack(
   };
 }
 
-async function readBase(snapshots: SnapshotStore, id: PackId, digest: Digest | null, warnings: (PackProblem | string)[]): Promise<ListedTree | null> {
+async function readBase(
+  snapshots: SnapshotStore,
+  id: PackId,
+  digest: Digest | null,
+  warnings: (PackProblem | string)[],
+): Promise<ListedTree | null> {
   if (digest === null) return null;
   const found = await snapshots.verify(id, digest);
   if (found.ok) return found;

@@ -15,7 +15,10 @@ export type SectionChanges = { readonly [Name in ReviewSectionName]: SectionChan
 
 /** Compares what two trees ask for, section by section. `base` null: everything is added. */
 export function compareSections(base: ReviewSections | null, next: ReviewSections): SectionChanges {
-  const pairs = REVIEW_SECTIONS.map((name): [ReviewSectionName, SectionChange] => [name, compareItems(base?.[name] ?? [], next[name] ?? [])]);
+  const pairs = REVIEW_SECTIONS.map((name): [ReviewSectionName, SectionChange] => [
+    name,
+    compareItems(base?.[name] ?? [], next[name] ?? []),
+  ]);
   return Object.fromEntries(pairs) as { [Name in ReviewSectionName]: SectionChange };
 }
 

@@ -1,8 +1,8 @@
-import { lstat, open, readdir, rename } from "node:fs/promises";
+import { lstat, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Digest, digestHex, systemRandom } from "@rumi/core";
 import type { PackId, Random } from "@rumi/core";
-import { copyTree, ensureFolder, hashTree, removeTree } from "@rumi/safe-files";
+import { copyTree, ensureFolder, hashTree, removeTree, syncFolder } from "@rumi/safe-files";
 import type { SignedFiles, TreeEntry, TreeListing } from "@rumi/safe-files";
 import * as v from "valibot";
 
@@ -157,9 +157,4 @@ export class SnapshotStore {
 
 function fileName(packId: PackId, digest: Digest): string {
   return `${packId}/${digestHex(digest)}`;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, "r");
-  await folder.sync();
 }

@@ -36,35 +36,40 @@ async function flipBit(path: string, byte: number, bit: number): Promise<void> {
 }
 
 describe("edits under ecosystem/", () => {
-  test("T19 10,000 random bit flips: none has the approved digest, the gate refuses, the snapshot keeps the approved bytes", { timeout: 180_000 }, async () => {
-    await using folder = await temporaryFolder();
-    await using home = await openTestApprovals(folder.path, { pollMs: 3_600_000 });
-    const root = await home.putPack("p", {});
-    await mkdir(join(root, "blocks"));
-    await writeFile(join(root, "blocks/b.py"), randomBytes(3000));
-    const files = ["ecosystem.json", "blocks/b.py"];
-    const sizes = new Map<string, number>();
-    for (const file of files) sizes.set(file, (await readFile(join(root, file))).length);
-    const { digest } = await home.approvals.approve("p", { actor });
-    const snapshot = join(home.userData, "packs/p/snapshots", digestHex(digest));
-    const unseen: string[] = [];
-    for (let flip = 0; flip < 10_000; flip += 1) {
-      const file = files[randomInt(files.length)] ?? "ecosystem.json";
-      const byte = randomInt(sizes.get(file) ?? 1);
-      const bit = randomInt(8);
-      await flipBit(join(root, file), byte, bit);
-      if ((await hashTree(root)).digest === digest) unseen.push(`${file} ${byte} ${bit}`);
-      const whole = flip % 50 === 0;
-      if (whole) {
-        const { status } = await home.approvals.status("p");
-        if (status !== "modified" || home.approvals.gate(p).allowed || home.approvals.gate(p, digest).allowed) unseen.push(`gate ${flip}`);
+  test(
+    "T19 10,000 random bit flips: none has the approved digest, the gate refuses, the snapshot keeps the approved bytes",
+    { timeout: 180_000 },
+    async () => {
+      await using folder = await temporaryFolder();
+      await using home = await openTestApprovals(folder.path, { pollMs: 3_600_000 });
+      const root = await home.putPack("p", {});
+      await mkdir(join(root, "blocks"));
+      await writeFile(join(root, "blocks/b.py"), randomBytes(3000));
+      const files = ["ecosystem.json", "blocks/b.py"];
+      const sizes = new Map<string, number>();
+      for (const file of files) sizes.set(file, (await readFile(join(root, file))).length);
+      const { digest } = await home.approvals.approve("p", { actor });
+      const snapshot = join(home.userData, "packs/p/snapshots", digestHex(digest));
+      const unseen: string[] = [];
+      for (let flip = 0; flip < 10_000; flip += 1) {
+        const file = files[randomInt(files.length)] ?? "ecosystem.json";
+        const byte = randomInt(sizes.get(file) ?? 1);
+        const bit = randomInt(8);
+        await flipBit(join(root, file), byte, bit);
+        if ((await hashTree(root)).digest === digest) unseen.push(`${file} ${byte} ${bit}`);
+        const whole = flip % 50 === 0;
+        if (whole) {
+          const { status } = await home.approvals.status("p");
+          if (status !== "modified" || home.approvals.gate(p).allowed || home.approvals.gate(p, digest).allowed)
+            unseen.push(`gate ${flip}`);
+        }
+        await flipBit(join(root, file), byte, bit);
+        if (whole && (await home.approvals.approve("p", { actor })).digest !== digest) unseen.push(`approve ${flip}`);
       }
-      await flipBit(join(root, file), byte, bit);
-      if (whole && (await home.approvals.approve("p", { actor })).digest !== digest) unseen.push(`approve ${flip}`);
-    }
-    expect(unseen).toEqual([]);
-    expect((await hashTree(snapshot)).digest).toBe(digest);
-  });
+      expect(unseen).toEqual([]);
+      expect((await hashTree(snapshot)).digest).toBe(digest);
+    },
+  );
 
   test("an edit closes the gate by itself, and listeners hear of it", async () => {
     await using folder = await temporaryFolder();
@@ -110,7 +115,10 @@ describe("edits under ecosystem/", () => {
   test("T20 a file swapped while approvals run: every snapshot holds exactly the bytes of its digest", async () => {
     await using folder = await temporaryFolder();
     await using home = await openTestApprovals(folder.path, { pollMs: 3_600_000 });
-    const root = await home.putPack("p", { ...hello, ...Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`lib/${index}.py`, "x".repeat(2000)])) });
+    const root = await home.putPack("p", {
+      ...hello,
+      ...Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`lib/${index}.py`, "x".repeat(2000)])),
+    });
     let swapping = true;
     const swapper = (async (): Promise<void> => {
       for (let turn = 0; swapping; turn += 1) {
@@ -153,7 +161,10 @@ describe("trees that cannot be approved", () => {
     await home.approvals.approve("old", { actor });
     for (const root of [fresh, old]) await spoil[name]?.(root, outside);
     expect(await home.approvals.status("fresh")).toMatchObject({ status: "error", reason: "approval.tree_unsafe" });
-    await expect(home.approvals.approve("fresh", { actor })).rejects.toMatchObject({ code: "approval.tree_unsafe", remedy: "rumi pack validate" });
+    await expect(home.approvals.approve("fresh", { actor })).rejects.toMatchObject({
+      code: "approval.tree_unsafe",
+      remedy: "rumi pack validate",
+    });
     await expect(home.approvals.review("fresh")).rejects.toMatchObject({ code: "approval.tree_unsafe" });
     expect(await home.approvals.status("old")).toMatchObject({ status: "modified", reason: "tree_unsafe" });
     await expect(home.approvals.approve("old", { actor })).rejects.toMatchObject({ code: "approval.tree_unsafe" });
@@ -189,7 +200,11 @@ describe("edits under user_data/", () => {
       if (!gate.allowed) throw new Error(gate.reason);
       await spoilSnapshot(gate.root);
       const heard = nextChange(home, (change) => change.status === "modified");
-      expect(await home.approvals.verifySnapshot(p, digest)).toMatchObject({ allowed: false, code: "approval.snapshot_corrupt", remedy: "rumi pack review p" });
+      expect(await home.approvals.verifySnapshot(p, digest)).toMatchObject({
+        allowed: false,
+        code: "approval.snapshot_corrupt",
+        remedy: "rumi pack review p",
+      });
       expect(await heard).toMatchObject({ reason: "snapshot_corrupt" });
       expect(home.approvals.gate(p)).toMatchObject({ allowed: false, code: "approval.snapshot_corrupt" });
       expect(await home.approvals.approve("p", { actor })).toMatchObject({ digest });
@@ -214,7 +229,9 @@ describe("edits under user_data/", () => {
     await using home = await openTestApprovals(folder.path);
     for (const id of ["p", "q"]) expect(await home.approvals.status(id)).toMatchObject({ status: "modified", reason: "snapshot_corrupt" });
     expect(await home.approvals.approve("p", { actor })).toMatchObject({ status: "approved" });
-    expect(await home.approvals.verifySnapshot(p, (await home.approvals.status("p")).approved_digest ?? ("" as never))).toEqual({ allowed: true });
+    expect(await home.approvals.verifySnapshot(p, (await home.approvals.status("p")).approved_digest ?? ("" as never))).toEqual({
+      allowed: true,
+    });
   });
 
   test("T12 the deleted record of a blocked pack is tampered, not new", async () => {
@@ -242,7 +259,9 @@ describe("edits under user_data/", () => {
       expect(_sig).toBeDefined();
       await writeFile(record, JSON.stringify(unsigned));
     }
-    await using home = await openTestApprovals(folder.path, { dev: { development: false, autoApproveLocal: false, permissive: false, devHome: true } });
+    await using home = await openTestApprovals(folder.path, {
+      dev: { development: false, autoApproveLocal: false, permissive: false, devHome: true },
+    });
     expect(await home.approvals.status("p")).toMatchObject({ status: "modified", reason: "record_tampered" });
     expect(await home.approvals.approve("p", { actor })).toMatchObject({ status: "approved" });
     expect(home.actions("approval")).toEqual(["approve"]);
@@ -262,6 +281,17 @@ describe("edits under user_data/", () => {
     await using home = await openTestApprovals(folder.path);
     expect(await home.approvals.status("p")).toMatchObject({ status: "modified", reason: "record_tampered" });
     expect(home.approvals.gate(p).allowed).toBe(false);
+  });
+
+  test("a record spoiled while the daemon runs closes the pack at the next scan", async () => {
+    await using folder = await temporaryFolder();
+    await using home = await openTestApprovals(folder.path);
+    await home.putPack("p", hello);
+    await home.approvals.approve("p", { actor });
+    await rm(join(home.userData, "permissions/approvals/p.json"));
+    expect(await home.approvals.scan()).toMatchObject({ scanned: 1, changed: ["p"] });
+    expect(home.approvals.gate(p)).toMatchObject({ allowed: false, code: "approval.modified" });
+    expect(await home.approvals.approve("p", { actor })).toMatchObject({ status: "approved" });
   });
 
   test("T105 the deleted list of disabled packs disables every pack, until one is enabled", async () => {

@@ -27,7 +27,10 @@ describe("finding packs", () => {
     await using home = await temporaryFolder();
     await put(home.path, "b/zz/ecosystem.json");
     await put(home.path, "b/aa/ecosystem.json");
-    expect(await findManifest(join(home.path, "b"))).toMatchObject({ subdir: "aa", warnings: [{ code: "pack_manifest.several_manifests" }] });
+    expect(await findManifest(join(home.path, "b"))).toMatchObject({
+      subdir: "aa",
+      warnings: [{ code: "pack_manifest.several_manifests" }],
+    });
     await put(home.path, "b/backend/ecosystem.json");
     expect(await findManifest(join(home.path, "b"))).toMatchObject({ subdir: "backend" });
     await put(home.path, "b/ecosystem.json");

@@ -49,7 +49,9 @@ export async function discoverPacks(ecosystemFolder: string): Promise<{ found: F
       const folder = join(root, name);
       if ((await findManifest(folder)) === null) continue;
       if (found.has(name)) {
-        warnings.push(packWarning("pack_manifest.shadowed", `${place}${name}`, "hidden by the pack of the same name directly in ecosystem/"));
+        warnings.push(
+          packWarning("pack_manifest.shadowed", `${place}${name}`, "hidden by the pack of the same name directly in ecosystem/"),
+        );
         continue;
       }
       found.set(name, { pack_id: name, folder, legacy });
@@ -81,7 +83,8 @@ export async function findManifest(folder: string): Promise<ManifestPlace | null
   if (subdir === undefined) return null;
   const others = subdirs.slice(1).map((other) => `${other}/${MANIFEST_FILE}`);
   const used = subdir === "" ? MANIFEST_FILE : `${subdir}/${MANIFEST_FILE}`;
-  const warnings = others.length === 0 ? [] : [packWarning("pack_manifest.several_manifests", used, `also found, not used: ${others.join(", ")}`)];
+  const warnings =
+    others.length === 0 ? [] : [packWarning("pack_manifest.several_manifests", used, `also found, not used: ${others.join(", ")}`)];
   return { subdir, warnings };
 }
 

@@ -34,7 +34,10 @@ describe("load order", () => {
   });
 
   test("a need nobody meets warns and the pack loads", () => {
-    const { order, warnings } = loadOrder([pack("a", { connectivity: ["x.y"], dependencies: { b: "^2" } }), pack("b", { version: "1.0.0" })]);
+    const { order, warnings } = loadOrder([
+      pack("a", { connectivity: ["x.y"], dependencies: { b: "^2" } }),
+      pack("b", { version: "1.0.0" }),
+    ]);
     expect(order).toEqual(["b", "a"]);
     expect(warnings.map((warning) => warning.code)).toEqual(["pack_manifest.unmet_requires", "pack_manifest.unmet_requires"]);
   });

@@ -55,7 +55,9 @@ export function loadOrder(packs: readonly PackDescription[]): { order: PackId[];
       const cycle = firstCycle(waiting);
       next = cycle[0];
       if (next === undefined) break;
-      warnings.push(packWarning("pack_manifest.load_cycle", MANIFEST_FILE, `packs wait for each other: ${cycle.join(", ")}; ${next} goes first`));
+      warnings.push(
+        packWarning("pack_manifest.load_cycle", MANIFEST_FILE, `packs wait for each other: ${cycle.join(", ")}; ${next} goes first`),
+      );
     }
     order.push(next);
     waiting.delete(next);

@@ -2,14 +2,7 @@ import { PackId, principalChain } from "@rumi/core";
 import * as v from "valibot";
 
 /** Ids no pack may have, in any case, at its root level. Source: decision 3.3. */
-export const RESERVED_PACK_IDS: ReadonlySet<string> = new Set([
-  "kernel",
-  "system",
-  "packs",
-  "flows",
-  "local_pack",
-  "sandbox",
-]);
+export const RESERVED_PACK_IDS: ReadonlySet<string> = new Set(["kernel", "system", "packs", "flows", "local_pack", "sandbox"]);
 
 /** Start of every id kept for the project itself. Source: decision 3.3. */
 export const RESERVED_PACK_PREFIX = "core_";

@@ -34,23 +34,34 @@ describe("reading a pack", () => {
 
   test("T6 unknown keys and keys without effect warn, at their place", async () => {
     await using home = await temporaryFolder();
-    const manifest = { ...minimal, colour: 1, enabled: true, runtime: { reuse: true, gpu: 2 }, connectivity: { requires: ["x"], wants: [] } };
+    const manifest = {
+      ...minimal,
+      colour: 1,
+      enabled: true,
+      runtime: { reuse: true, gpu: 2 },
+      connectivity: { requires: ["x"], wants: [] },
+    };
     await put(home.path, "my_pack/ecosystem.json", manifest);
     const read = await readPack(join(home.path, "my_pack"), "my_pack");
     expect(read).toMatchObject({ ok: true, pack: { reuse: true } });
     const warnings = read.ok ? read.pack.warnings : [];
-    expect(warnings.map(({ code, path }) => `${code} ${path ?? ""}`)).toEqual([
-      "pack_manifest.unknown_key connectivity.wants",
-      "pack_manifest.unknown_key runtime.gpu",
-      "pack_manifest.unknown_key colour",
-      "pack_manifest.ignored_key enabled",
-    ].toSorted(byKeyOrder(Object.keys(manifest))));
+    expect(warnings.map(({ code, path }) => `${code} ${path ?? ""}`)).toEqual(
+      [
+        "pack_manifest.unknown_key connectivity.wants",
+        "pack_manifest.unknown_key runtime.gpu",
+        "pack_manifest.unknown_key colour",
+        "pack_manifest.ignored_key enabled",
+      ].toSorted(byKeyOrder(Object.keys(manifest))),
+    );
   });
 
   test("T3 a folder p declaring q is id_mismatch", async () => {
     await using home = await temporaryFolder();
     await put(home.path, "p/ecosystem.json", { ...minimal, pack_id: "q" });
-    expect(await readPack(join(home.path, "p"), "p")).toMatchObject({ ok: false, problems: [{ code: "pack_manifest.id_mismatch", severity: "error" }] });
+    expect(await readPack(join(home.path, "p"), "p")).toMatchObject({
+      ok: false,
+      problems: [{ code: "pack_manifest.id_mismatch", severity: "error" }],
+    });
   });
 
   test("T7 too large, too deep, __proto__ or no JSON: that pack is an error, others load", async () => {
@@ -84,7 +95,10 @@ describe("reading a pack", () => {
 
   test("T72 an eleventh store refuses the manifest", async () => {
     await using home = await temporaryFolder();
-    const stores = (count: number): unknown => ({ ...minimal, stores: Array.from({ length: count }, (_, index) => ({ store_id: `s${index}` })) });
+    const stores = (count: number): unknown => ({
+      ...minimal,
+      stores: Array.from({ length: count }, (_, index) => ({ store_id: `s${index}` })),
+    });
     await put(home.path, "my_pack/ecosystem.json", stores(10));
     expect(await readPack(join(home.path, "my_pack"), "my_pack")).toMatchObject({ ok: true });
     await put(home.path, "my_pack/ecosystem.json", stores(11));
@@ -96,7 +110,10 @@ describe("reading a pack", () => {
     await put(home.path, "elsewhere.json", minimal);
     await mkdir(join(home.path, "my_pack"));
     await symlink(join(home.path, "elsewhere.json"), join(home.path, "my_pack/ecosystem.json"));
-    expect(await readPack(join(home.path, "my_pack"), "my_pack")).toMatchObject({ ok: false, problems: [{ code: "pack_manifest.invalid" }] });
+    expect(await readPack(join(home.path, "my_pack"), "my_pack")).toMatchObject({
+      ok: false,
+      problems: [{ code: "pack_manifest.invalid" }],
+    });
   });
 
   test("permissions and routes are read beside the manifest; entries not understood are left out one by one", async () => {

@@ -48,17 +48,27 @@ export async function readPack(folder: string, packId: string): Promise<PackRead
   const manifest = await readOne(folder, join(place.subdir, MANIFEST_FILE), EcosystemJson, problems);
   if (manifest === null) return { ok: false, problems };
   if (manifest.value.pack_id !== packId) {
-    problems.push(packError("pack_manifest.id_mismatch", manifest.file, `the folder is ${packId}, the manifest says ${JSON.stringify(manifest.value.pack_id)}`, "pack_id"));
+    problems.push(
+      packError(
+        "pack_manifest.id_mismatch",
+        manifest.file,
+        `the folder is ${packId}, the manifest says ${JSON.stringify(manifest.value.pack_id)}`,
+        "pack_id",
+      ),
+    );
     return { ok: false, problems };
   }
   const permissions = await readBeside(folder, place.subdir, PERMISSIONS_FILE, PermissionsJson, problems);
   const routes = await readBeside(folder, place.subdir, ROUTES_FILE, RoutesJson, problems);
   if (problems.some((problem) => problem.severity === "error")) return { ok: false, problems };
 
-  const declared = permissions === null ? null : readEntries(permissions.value.permissions, DeclaredPermission, permissions.file, "permissions", problems);
+  const declared =
+    permissions === null ? null : readEntries(permissions.value.permissions, DeclaredPermission, permissions.file, "permissions", problems);
   const claimed = permissions?.value.pack_id;
   if (permissions !== null && claimed !== undefined && claimed !== packId) {
-    problems.push(packWarning("pack_manifest.entry_refused", permissions.file, `names another pack: ${JSON.stringify(claimed)}`, "pack_id"));
+    problems.push(
+      packWarning("pack_manifest.entry_refused", permissions.file, `names another pack: ${JSON.stringify(claimed)}`, "pack_id"),
+    );
   }
   const declaredRoutes = routes === null ? [] : readEntries(routes.value.routes, DeclaredRoute, routes.file, "routes", problems);
   return {
@@ -140,7 +150,14 @@ function readEntries<S extends v.GenericSchema>(
     }
     const [issue] = parsed.issues;
     const inner = v.getDotPath(issue);
-    problems.push(packWarning("pack_manifest.entry_refused", file, `left out: ${issue.message}`, `${path}.${index}${inner === null ? "" : `.${inner}`}`));
+    problems.push(
+      packWarning(
+        "pack_manifest.entry_refused",
+        file,
+        `left out: ${issue.message}`,
+        `${path}.${index}${inner === null ? "" : `.${inner}`}`,
+      ),
+    );
   }
   return read;
 }

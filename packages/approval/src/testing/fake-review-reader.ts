@@ -12,6 +12,6 @@ export class FakeReviewReader implements ReviewReader {
   async read(root: string, listing: TreeListing): Promise<ReviewSections> {
     if (!listing.entries.some((entry) => entry.path === SECTIONS_FILE)) return {};
     const value: unknown = JSON.parse(await readFile(containedPath(root, SECTIONS_FILE), "utf8"));
-    return isJsonObject(value) ? (value as ReviewSections) : {};
+    return isJsonObject(value) ? value : {};
   }
 }
