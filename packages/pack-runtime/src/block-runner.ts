@@ -3,12 +3,13 @@ import type { AuditEvent, AuditSink, Clock, Decision, ErrorCode, ExecutionMode, 
 import type { BlockCall, BlockOutcome, BlockRunner } from "@rumi/flow-engine";
 import { runtimeOf } from "@rumi/pack-manifest";
 import type { TreeListing } from "@rumi/safe-files";
-import type { RunResult, RunSpec } from "@rumi/sandbox";
+import type { LogLine, RunResult, RunSpec } from "@rumi/sandbox";
 import { outcomeOf, refusedOutcome } from "./block-outcome.ts";
 import type { BlockRefusal } from "./block-outcome.ts";
 import { refuseInput } from "./input-check.ts";
 import type { InstancePool } from "./instance-pool.ts";
 import type { ApprovalGate, ApprovedSnapshot, InstanceSeed } from "./ports.ts";
+import type { RunLogs } from "./run-logs.ts";
 import type { SandboxWatch } from "./sandbox-watch.ts";
 
 /** Most bytes of log lines kept per call. Source: page "Execution", section 6. */
@@ -21,6 +22,8 @@ export interface PackBlockRunnerDeps {
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Keeps what blocks print, by run. */
+  readonly logs?: RunLogs;
   /** Takes live secrets and the like out of text that a block printed or raised. */
   readonly redact?: (text: string) => string;
 }
@@ -112,10 +115,14 @@ export class PackBlockRunner implements BlockRunner {
   }
 
   #spec(call: BlockCall): RunSpec {
-    const { clock, redact } = this.#deps;
+    const { clock, logs, redact } = this.#deps;
     const now = clock.now();
     const timeoutMs = this.#mode() === "host_permissive" ? Math.min(call.timeout_ms, this.#hostTimeoutMs) : call.timeout_ms;
-    const onLog = call.on_log;
+    const onLog = (line: LogLine): void => {
+      const shown = redact === undefined ? line : { stream: line.stream, text: redact(line.text) };
+      logs?.add(call.run_id, call.step_id, shown);
+      call.on_log?.(shown);
+    };
     return {
       call_id: call.call_id,
       convention: "block",
@@ -126,7 +133,7 @@ export class PackBlockRunner implements BlockRunner {
       timeout_ms: timeoutMs,
       max_result_bytes: this.#maxResultBytes,
       max_log_bytes: this.#maxLogBytes,
-      ...(onLog === undefined ? {} : { on_log: redact === undefined ? onLog : (line) => onLog({ stream: line.stream, text: redact(line.text) }) }),
+      on_log: onLog,
     };
   }
 

@@ -2,6 +2,10 @@ export { PackBlockRunner } from "./block-runner.ts";
 export type { PackBlockRunnerDeps, PackBlockRunnerOptions } from "./block-runner.ts";
 export { HOST_WARNING } from "./block-outcome.ts";
 
+export { RunLogs } from "./run-logs.ts";
+export type { RunLogLine } from "./run-logs.ts";
+export { SnapshotChecks } from "./snapshot-checks.ts";
+
 export { InstancePool } from "./instance-pool.ts";
 export type { InstanceFilter, InstancePoolDeps, InstancePoolOptions, InstanceView } from "./instance-pool.ts";
 export { BlockInstanceSpecs } from "./instance-specs.ts";

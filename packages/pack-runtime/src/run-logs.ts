@@ -1,0 +1,52 @@
+import type { Clock } from "@rumi/core";
+import { isoTime } from "@rumi/core";
+import type { LogLine } from "@rumi/sandbox";
+
+/** Runs whose lines are kept, and characters kept over all of them. */
+const MAX_RUNS = 500;
+const MAX_CHARS = 16 * 1024 * 1024;
+
+/** One line that a block printed, redacted. */
+export interface RunLogLine {
+  readonly ts: string;
+  readonly step_id: string;
+  readonly stream: LogLine["stream"];
+  readonly text: string;
+}
+
+interface RunLines {
+  readonly lines: RunLogLine[];
+  chars: number;
+}
+
+/** What blocks of recent runs printed, in memory; the oldest runs' lines leave first. */
+export class RunLogs {
+  readonly #clock: Clock;
+  readonly #runs = new Map<string, RunLines>();
+  #chars = 0;
+
+  constructor(deps: { readonly clock: Clock }) {
+    this.#clock = deps.clock;
+  }
+
+  add(runId: string, stepId: string, line: LogLine): void {
+    let run = this.#runs.get(runId);
+    if (run === undefined) {
+      run = { lines: [], chars: 0 };
+      this.#runs.set(runId, run);
+    }
+    run.lines.push({ ts: isoTime(this.#clock.now()), step_id: stepId, stream: line.stream, text: line.text });
+    run.chars += line.text.length;
+    this.#chars += line.text.length;
+    for (const [oldest, { chars }] of this.#runs) {
+      if (this.#runs.size <= MAX_RUNS && this.#chars <= MAX_CHARS) break;
+      this.#runs.delete(oldest);
+      this.#chars -= chars;
+    }
+  }
+
+  /** Lines of a run, in the order they came; empty for a run that printed nothing or is forgotten. */
+  of(runId: string): readonly RunLogLine[] {
+    return this.#runs.get(runId)?.lines ?? [];
+  }
+}
