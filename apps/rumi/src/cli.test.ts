@@ -27,6 +27,7 @@ const EVERY_VERB: readonly (readonly string[])[] = [
   ["pack", "status", "my_pack"],
   ["pack", "review", "my_pack"],
   ["pack", "scan"],
+  ["pack", "validate"],
   ["pack", "approve", "my_pack", "--yes", "--digest", sha256("v1")],
   ["pack", "reject", "my_pack"],
   ["pack", "enable", "my_pack"],
@@ -337,6 +338,25 @@ test("offline verbs call rumid and keep its exit code", async () => {
   ]);
   world.daemonEnd = { exitCode: 0, stdout: "not json" };
   expect((await world.run("check")).exitCode).toBe(1);
+});
+
+test("pack validate lists each problem with its place, and fails on errors only", async () => {
+  const { house: made, world } = await house();
+  expect((await world.run("pack", "validate")).stdout).toBe("1 of 1 packs are valid.\n");
+  const status = made.deps.packs.status.bind(made.deps.packs);
+  const problems = [
+    { code: "pack_manifest.id_mismatch", severity: "error", file: "ecosystem.json", message: "another id" },
+    { code: "pack_manifest.unknown_key", severity: "warning", file: "ecosystem.json", message: "what is this" },
+  ] as const;
+  made.deps.packs.status = async (id) => ({ ...(await status(id)), problems });
+  const { exitCode, stdout } = await world.run("pack", "validate", "my_pack");
+  expect(exitCode).toBe(1);
+  expect(stdout).toContain("error  my_pack/ecosystem.json  pack_manifest.id_mismatch  another id");
+  const json = JSON.parse((await world.run("pack", "validate", "--json")).stdout) as {
+    data: { errors: unknown[]; warnings: unknown[]; valid_count: number };
+  };
+  expect([json.data.errors.length, json.data.warnings.length, json.data.valid_count]).toEqual([1, 1, 0]);
+  expect((await world.run("pack", "validate", "none")).exitCode).toBe(6);
 });
 
 test("token show prints the local token alone", async () => {

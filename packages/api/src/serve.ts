@@ -25,6 +25,8 @@ export interface ApiServer extends AsyncDisposable {
 
 /** Milliseconds an answer in flight gets at close. Source: page 10, section 8. */
 const CLOSE_DEADLINE_MS = 10_000;
+/** Milliseconds between two looks for connections that turned idle while closing. */
+const CLOSE_SWEEP_MS = 20;
 
 /**
  * Listens. Slow clients are cut, oversized headers refused, sockets bounded.
@@ -65,8 +67,13 @@ export async function serveApi(api: Api, options: ServeOptions): Promise<ApiServ
       const timer = setTimeout(() => {
         server.closeAllConnections();
       }, deadlineMs);
+      // A connection whose last answer ends while closing is kept alive by Node: it is cut when it turns idle.
+      const sweep = setInterval(() => {
+        server.closeIdleConnections();
+      }, CLOSE_SWEEP_MS);
       server.close(() => {
         clearTimeout(timer);
+        clearInterval(sweep);
         resolve();
       });
       server.closeIdleConnections();

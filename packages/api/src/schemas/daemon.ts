@@ -1,6 +1,6 @@
 import { AUDIT_CATEGORIES, FlowId, PackId } from "@rumi/core";
 import * as v from "valibot";
-import { Json, list, QueryBoolean, Time } from "./common.ts";
+import { list, QueryBoolean, Time } from "./common.ts";
 
 export const HealthAnswer = v.object({ status: v.picklist(["ok", "degraded"]) });
 export type HealthAnswer = v.InferOutput<typeof HealthAnswer>;
@@ -48,5 +48,3 @@ export const AuditVerdict = v.object({
   first_bad: v.nullable(v.object({ seq: v.nullable(v.number()), kind: v.string() })),
 });
 export type AuditVerdict = v.InferOutput<typeof AuditVerdict>;
-
-export const AnyObject = Json;
