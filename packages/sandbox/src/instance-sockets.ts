@@ -42,7 +42,9 @@ export class InstanceSockets implements AsyncDisposable {
       throw new SandboxError("sandbox.start_failed", `the socket folder's path is too long: a socket path has at most ${MAX_SOCKET_PATH_BYTES} bytes`);
     }
     await assertBase(baseFolder);
-    await mkdir(folder, { mode: 0o700 });
+    await mkdir(folder, { mode: 0o700 }).catch((cause: unknown) => {
+      throw new SandboxError("sandbox.start_failed", "the instance's socket folder could not be made", { cause });
+    });
     const sockets = new InstanceSockets(folder);
     try {
       await sockets.#listen(path, options);

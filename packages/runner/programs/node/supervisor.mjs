@@ -12,6 +12,8 @@ const MAX_HOST_BACKLOG = 1024 * 1024;
 const MAX_TEXT = 16384;
 const MAX_WARNINGS = 32;
 const ANSWERS = new Set(["ok", "block_error", "module_load_error", "no_run_function", "invalid_output", "response_too_large"]);
+const CANCELLED = Object.freeze({ kind: "cancelled", message: "cancelled" });
+const TIMEOUT = Object.freeze({ kind: "timeout", message: "the call did not end by its deadline" });
 const TYPESCRIPT = /\.[cm]?ts$/u;
 
 class ResultTooLarge extends Error {}
@@ -144,9 +146,7 @@ export class Supervisor {
 
   #onDeadline(call) {
     const process = this.#calls.get(call.id);
-    const result = call.cancelled
-      ? { kind: "cancelled", message: "cancelled" }
-      : { kind: "timeout", message: "the call did not end by its deadline" };
+    const result = call.cancelled ? CANCELLED : TIMEOUT;
     if (process !== undefined) this.#end(process, result);
     else this.#withdraw(call, result);
   }
@@ -157,7 +157,7 @@ export class Supervisor {
     if (call === undefined || call.cancelled) return;
     call.cancelled = true;
     if (process === undefined) {
-      this.#withdraw(call, { kind: "cancelled", message: "cancelled" });
+      this.#withdraw(call, CANCELLED);
       return;
     }
     clearTimeout(call.timer);
@@ -181,7 +181,7 @@ export class Supervisor {
       return;
     }
     if (!ANSWERS.has(header.kind)) throw new FrameError("an answer of unknown kind");
-    if (call.cancelled) this.#end(process, { kind: "cancelled", message: "cancelled" });
+    if (call.cancelled) this.#end(process, CANCELLED);
     else this.#finish(process, answerOf(header), header.kind === "ok" ? payload : undefined);
   }
 
@@ -268,11 +268,12 @@ export class Supervisor {
 
   #result(call, result, payload) {
     clearTimeout(call.timer);
-    if (call.dropped > 0) result.log_dropped = call.dropped;
-    this.#send({ type: "result", call_id: call.id, ...result }, payload);
+    const dropped = call.dropped > 0 ? { log_dropped: call.dropped } : {};
+    this.#send({ type: "result", call_id: call.id, ...result, ...dropped }, payload);
   }
 
   #deathOf(process, code, signal) {
+    if (process.call.cancelled) return CANCELLED;
     if (signal === "SIGKILL" && this.#oom.grew()) {
       return { kind: "oom_killed", signal, message: "the block used more memory than its instance has" };
     }

@@ -23,6 +23,8 @@ let temporary = null;
 process.argv.length = 1;
 globalThis[HOST] = Object.freeze({ httpRequest, networkCheck, call });
 nodeModule.registerHooks({ resolve });
+// What is printed must be in the pipe before the answer: these writes wait instead of being queued.
+for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
 if (setup.warmTypeScript) nodeModule.stripTypeScriptTypes("");
 process.setUncaughtExceptionCaptureCallback((error) => {
   if (current === null) process.reallyExit(1);

@@ -20,6 +20,8 @@ LOG_READ_BYTES = 65536
 MAX_LAST_READS = 16
 MAX_HOST_BACKLOG = 1024 * 1024
 READ = select.EPOLLIN
+CANCELLED = {"kind": "cancelled", "message": "cancelled"}
+TIMEOUT = {"kind": "timeout", "message": "the call did not end by its deadline"}
 
 
 class Call:
@@ -87,10 +89,9 @@ class Supervisor:
         for process in list(self._calls.values()):
             call = process.call
             if call.kill_at is not None and now >= call.kill_at:
-                self._end(process, {"kind": "cancelled", "message": "cancelled"})
+                self._end(process, CANCELLED.copy())
             elif now >= call.deadline:
-                kind = "cancelled" if call.cancelled else "timeout"
-                self._end(process, {"kind": kind, "message": "the call did not end by its deadline"})
+                self._end(process, CANCELLED.copy() if call.cancelled else TIMEOUT.copy())
         self._hygiene.kill_unknown(self._known(), wait=False)
         self._next()
 
@@ -223,7 +224,7 @@ class Supervisor:
             for call in self._waiting:
                 if call.id == call_id:
                     self._waiting.remove(call)
-                    self._send({"type": "result", "call_id": call_id, "kind": "cancelled", "message": "cancelled"})
+                    self._result(call, CANCELLED.copy(), None)
                     return
             return
         if process.call.cancelled:
@@ -271,7 +272,7 @@ class Supervisor:
         if kind not in ANSWERS:
             raise FrameError("an answer of unknown kind")
         if call.cancelled:
-            self._end(process, {"kind": "cancelled", "message": "cancelled"})
+            self._end(process, CANCELLED.copy())
             return True
         result = {"kind": kind}
         for name, check in ANSWER_FIELDS:
@@ -293,7 +294,7 @@ class Supervisor:
             self._forget(process)
             self._refill()
             return
-        self._end(process, death(status, self._oom))
+        self._end(process, CANCELLED.copy() if call.cancelled else death(status, self._oom))
 
     def _spoilt(self, process, result):
         if process.call is None:
