@@ -8,7 +8,7 @@ import type { PackEntry } from "./approval-gate.ts";
 import { APPROVE_ACTIONS, approvedRecord } from "./approval-record.ts";
 import type { ApprovalOrigin } from "./approval-record.ts";
 import type { ApprovalStore } from "./approval-store.ts";
-import type { PackChange } from "./change-board.ts";
+import type { PackMove } from "./change-board.ts";
 import { ApprovalError } from "./errors.ts";
 import { liveStat, treeFault } from "./live-tree.ts";
 import type { PackBook } from "./pack-book.ts";
@@ -40,7 +40,7 @@ export async function approvePack(
   deps: ApproveDeps,
   entry: PackEntry,
   yes: Yes,
-  changes: PackChange[],
+  changes: PackMove[],
   refuse: Refuser,
 ): Promise<ApproveAnswer> {
   const { id, live } = entry;

@@ -1,13 +1,17 @@
 import type { Digest, Logger } from "@rumi/core";
 import type { PackStatus } from "./approval-state.ts";
 
-/** Something moved. `gone`: nothing is left of a pack that was never decided on. */
-export interface PackChange {
+/** What an act did to one pack. `gone`: nothing is left of a pack that was never decided on. */
+export interface PackMove {
   readonly pack_id: string;
   readonly status: PackStatus | "gone";
-  /** The approved digest, also of a pack that is closed now. */
-  readonly digest: Digest | null;
   readonly reason: string | null;
+}
+
+/** Something moved. */
+export interface PackChange extends PackMove {
+  /** The only bytes of the pack that may run from now on; null: none may, also when it is approved but switched off, or its parent is closed. */
+  readonly digest: Digest | null;
 }
 
 /** Hears of changes. */

@@ -1,6 +1,6 @@
 export { PackApprovals } from "./pack-approvals.ts";
 export type { PackApprovalsDeps, PackApprovalsOptions } from "./pack-approvals.ts";
-export type { PackChange, PackListener } from "./change-board.ts";
+export type { PackChange, PackListener, PackMove } from "./change-board.ts";
 export type { ApprovedPack, ClosedBecause, GateDecision, GateRefusal } from "./approval-gate.ts";
 export type { ApproveAnswer, PackState, PackSummary, RejectAnswer, ScanAnswer } from "./pack-views.ts";
 export type { PackReview } from "./pack-review.ts";

@@ -170,6 +170,10 @@ describe("approving", () => {
       { pack_id: "a__b", status: "approved", reason: "ancestor" },
     ]);
     await home.approvals.reject("a", { actor });
+    expect(changes.slice(2)).toMatchObject([
+      { pack_id: "a", status: "blocked", digest: null },
+      { pack_id: "a__b", status: "approved", digest: null },
+    ]);
     expect(home.approvals.gate(child)).toMatchObject({ allowed: false, code: "approval.ancestor_not_approved", because: "ancestor" });
     expect(await home.approvals.status("a__b")).toMatchObject({ status: "approved" });
     await rm(join(home.ecosystem, "a"), { recursive: true });
@@ -182,7 +186,10 @@ describe("approving", () => {
     await using home = await openTestApprovals(folder.path);
     await home.putPack("p", hello);
     const { digest } = await home.approvals.approve("p", { actor });
+    const changes: PackChange[] = [];
+    home.approvals.onChange((change) => void changes.push(change));
     expect(await home.approvals.disable("p", actor)).toEqual({ enabled: false });
+    expect(changes).toEqual([{ pack_id: "p", status: "approved", reason: "disable", digest: null }]);
     expect(home.approvals.gate(p)).toMatchObject({ allowed: false, code: "approval.disabled", remedy: "rumi pack enable p" });
     expect(await home.approvals.status("p")).toMatchObject({ status: "approved", enabled: false, approved_digest: digest });
     expect(home.approvals.approved()).toEqual([]);

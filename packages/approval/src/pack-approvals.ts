@@ -12,7 +12,7 @@ import type { DisabledPacks } from "./approval-store.ts";
 import { approvePack, treeUnsafe } from "./approve-pack.ts";
 import type { ApproveDeps, Yes } from "./approve-pack.ts";
 import { ChangeBoard } from "./change-board.ts";
-import type { PackChange, PackListener } from "./change-board.ts";
+import type { PackListener, PackMove } from "./change-board.ts";
 import { isDevApprovalOn, mayApproveItself, NO_DEV_APPROVAL } from "./dev-approval.ts";
 import type { DevApproval } from "./dev-approval.ts";
 import { ApprovalError } from "./errors.ts";
@@ -80,6 +80,10 @@ export class PackApprovals implements AsyncDisposable {
       board: this.#board,
       folders: () => this.#lookout.folders,
       isVoid: (record) => record.origin === "dev" && !isDevApprovalOn(this.#dev),
+      openDigest: (id) => {
+        const gate = isPackId(id) ? this.gate(id) : null;
+        return gate?.allowed === true ? gate.digest : null;
+      },
       looked: (entry, changes) => this.#approveItself(entry, changes),
     });
     this.#approveDeps = { ...deps, book: this.#book, store: this.#store, snapshots: this.#snapshots };
@@ -97,7 +101,8 @@ export class PackApprovals implements AsyncDisposable {
   /** Loads the records, re-hashes every snapshot and live folder, collects garbage, and starts to watch. */
   async start(): Promise<void> {
     this.#disabled = await this.#store.readDisabled();
-    if (this.#disabled.all) await this.#book.reportTampered("-", "disabled_packs", "every pack is switched off", "rumi pack enable <id>");
+    if (this.#disabled.all)
+      await this.#book.reportTampered("-", "disabled_packs", "every pack is switched off; switch each on again", "rumi pack list");
     const recorded = await this.#store.ids();
     await this.#book.sweep(true, recorded);
     for (const id of recorded) await this.#book.act(id, () => this.#collect(this.#book.entries.get(id)));
@@ -272,7 +277,7 @@ export class PackApprovals implements AsyncDisposable {
   }
 
   /** A developer's own pack approves itself where that was asked for. */
-  async #approveItself(entry: PackEntry, changes: PackChange[]): Promise<void> {
+  async #approveItself(entry: PackEntry, changes: PackMove[]): Promise<void> {
     if (!isDevApprovalOn(this.#dev) || !isPackId(entry.id) || entryFault(entry) !== null) return;
     const stands = entryStatus(entry);
     const expected_digest = liveDigest(entry.live);
@@ -305,8 +310,7 @@ export class PackApprovals implements AsyncDisposable {
       this.#disabled = { all: false, ids };
     });
     const stands = entryStatus(entry);
-    if (stands !== null)
-      await this.#book.tell([{ pack_id: id, status: stands.status, digest: entry.record?.digest ?? null, reason: action }]);
+    if (stands !== null) await this.#book.tell([{ pack_id: id, status: stands.status, reason: action }]);
     return { enabled };
   }
 

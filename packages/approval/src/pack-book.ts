@@ -1,4 +1,4 @@
-import type { AuditSink, Clock, DiagnosticsSink, Logger, PartStatus } from "@rumi/core";
+import type { AuditSink, Clock, DiagnosticsSink, Digest, Logger, PartStatus } from "@rumi/core";
 import { checkPackId, discoverPacks, isPackId, locatePack, readPack } from "@rumi/pack-manifest";
 import type { FoundPack } from "@rumi/pack-manifest";
 import { approvalEvent } from "./approval-events.ts";
@@ -8,7 +8,7 @@ import { closedRecord } from "./approval-record.ts";
 import type { ApprovalRecord } from "./approval-record.ts";
 import { nextApprovalState } from "./approval-state.ts";
 import type { ApprovalStore } from "./approval-store.ts";
-import type { ChangeBoard, PackChange } from "./change-board.ts";
+import type { ChangeBoard, PackMove } from "./change-board.ts";
 import type { ApprovalErrorCode } from "./errors.ts";
 import type { FolderWatch } from "./folder-watch.ts";
 import { changeReason, liveDigest, liveStat, readLiveTree } from "./live-tree.ts";
@@ -31,8 +31,10 @@ export interface PackBookDeps {
   readonly folders: () => FolderWatch;
   /** Whether an approval of this origin still counts at this start. */
   readonly isVoid: (record: ApprovalRecord) => boolean;
+  /** The digest of a pack that the gate lets run now. */
+  readonly openDigest: (id: string) => Digest | null;
   /** Called after each look, in the pack's turn. */
-  readonly looked: (entry: PackEntry, changes: PackChange[]) => Promise<void>;
+  readonly looked: (entry: PackEntry, changes: PackMove[]) => Promise<void>;
 }
 
 /** What is known of every pack, and how it is brought in line with the disk. All writes to an entry happen in its turn. */
@@ -46,8 +48,8 @@ export class PackBook {
   }
 
   /** Runs `work` in the pack's turn, and tells its changes when the turn is over, however it ended. */
-  async act<T>(id: string, work: (changes: PackChange[]) => Promise<T>): Promise<T> {
-    const changes: PackChange[] = [];
+  async act<T>(id: string, work: (changes: PackMove[]) => Promise<T>): Promise<T> {
+    const changes: PackMove[] = [];
     try {
       return await this.#turns.take(id, () => work(changes));
     } finally {
@@ -56,20 +58,20 @@ export class PackBook {
   }
 
   /** Tells changes, also for children, whose gate moves with their parent's. */
-  async tell(changes: readonly PackChange[]): Promise<void> {
+  async tell(changes: readonly PackMove[]): Promise<void> {
     const records = [...this.entries.values()].flatMap(({ record }) => record ?? []);
-    const all = changes.flatMap((change) => {
+    const moves = changes.flatMap((change): PackMove[] => {
       const children = records.filter((record) => record.pack_id.startsWith(`${change.pack_id}__`));
-      return [change, ...children.map(({ pack_id, state, digest }) => ({ pack_id, status: state, digest, reason: "ancestor" }))];
+      return [change, ...children.map(({ pack_id, state }) => ({ pack_id, status: state, reason: "ancestor" }))];
     });
-    await this.#deps.board.tell(all);
+    await this.#deps.board.tell(moves.map((move) => ({ ...move, digest: this.#deps.openDigest(move.pack_id) })));
   }
 
   /**
    * Brings what is known of a pack in line with its folder, in its turn. `force`: re-hash even when nothing seems
    * touched. Null: there is no such folder and no record.
    */
-  async look(id: string, force: boolean, changes: PackChange[]): Promise<PackEntry | null> {
+  async look(id: string, force: boolean, changes: PackMove[]): Promise<PackEntry | null> {
     const found = await locatePack(this.#deps.ecosystemFolder, id);
     const entry = this.entries.get(id) ?? (await this.#load(id, found !== null, changes));
     if (entry === null) return null;
@@ -109,15 +111,15 @@ export class PackBook {
   }
 
   /** Sets what was decided, after it was written. */
-  decide(entry: PackEntry, record: ApprovalRecord, open: ApprovedPack | null, changes: PackChange[]): void {
+  decide(entry: PackEntry, record: ApprovalRecord, open: ApprovedPack | null, changes: PackMove[]): void {
     entry.record = record;
     entry.tampered = null;
     entry.open = open;
-    changes.push({ pack_id: entry.id, status: record.state, digest: record.digest, reason: record.reason });
+    changes.push({ pack_id: entry.id, status: record.state, reason: record.reason });
   }
 
   /** Closes an approved pack in memory first, then on disk; a record that cannot be written leaves it closed all the same. */
-  async close(entry: PackEntry, event: "tree_differs" | "distrust" | "folder_gone", reason: string, changes: PackChange[]): Promise<void> {
+  async close(entry: PackEntry, event: "tree_differs" | "distrust" | "folder_gone", reason: string, changes: PackMove[]): Promise<void> {
     const { record } = entry;
     entry.open = null;
     if (record === null || record.state !== "approved") return;
@@ -183,7 +185,7 @@ export class PackBook {
   }
 
   /** Takes in what was read, and closes an approved pack that has other bytes. */
-  async #take(entry: PackEntry, live: LiveTree, changes: PackChange[]): Promise<void> {
+  async #take(entry: PackEntry, live: LiveTree, changes: PackMove[]): Promise<void> {
     const before = entryStatus(entry)?.status;
     entry.live = live;
     this.#judge(entry);
@@ -193,11 +195,11 @@ export class PackBook {
       return;
     }
     const stands = entryStatus(entry);
-    if (stands !== null && stands.status !== before) changes.push({ pack_id: entry.id, ...stands, digest: record?.digest ?? null });
+    if (stands !== null && stands.status !== before) changes.push({ pack_id: entry.id, ...stands });
   }
 
   /** First sight of a pack: its record, and the snapshot that the record names. */
-  async #load(id: string, hasFolder: boolean, changes: PackChange[]): Promise<PackEntry | null> {
+  async #load(id: string, hasFolder: boolean, changes: PackMove[]): Promise<PackEntry | null> {
     const entry: PackEntry = { id, live: null, record: null, tampered: null, lookalike: null, open: null };
     const stored = isPackId(id) ? await this.#deps.store.read(id) : null;
     if (stored?.state === "ok") entry.record = stored.record;
@@ -210,22 +212,21 @@ export class PackBook {
   }
 
   /** A record that was spoiled while the daemon ran. */
-  async #checkRecord(entry: PackEntry, changes: PackChange[]): Promise<void> {
+  async #checkRecord(entry: PackEntry, changes: PackMove[]): Promise<void> {
     if (!isPackId(entry.id) || entry.tampered !== null) return;
     const stored = await this.#deps.store.read(entry.id);
     if (stored.state === "tampered") await this.#distrust(entry, stored.reason, changes);
   }
 
-  async #distrust(entry: PackEntry, reason: string, changes: PackChange[]): Promise<void> {
-    const digest = entry.record?.digest ?? null;
+  async #distrust(entry: PackEntry, reason: string, changes: PackMove[]): Promise<void> {
     entry.tampered = reason;
     entry.record = null;
     entry.open = null;
-    changes.push({ pack_id: entry.id, status: "modified", digest, reason: "record_tampered" });
+    changes.push({ pack_id: entry.id, status: "modified", reason: "record_tampered" });
     await this.reportTampered(entry.id, "approval", reason, `rumi pack review ${entry.id}`);
   }
 
-  async #open(entry: PackEntry, record: ApprovalRecord, changes: PackChange[]): Promise<void> {
+  async #open(entry: PackEntry, record: ApprovalRecord, changes: PackMove[]): Promise<void> {
     if (this.#deps.isVoid(record)) return this.close(entry, "distrust", "dev_approval_void", changes);
     const { pack_id, digest } = record;
     const snapshot = digest === null ? null : await this.#deps.snapshots.verify(pack_id, digest);
@@ -234,13 +235,13 @@ export class PackBook {
     entry.open = { pack_id, digest, root: snapshot.root, subdir: read.pack.subdir, listing: snapshot.listing, pack: read.pack };
   }
 
-  async #folderGone(entry: PackEntry, changes: PackChange[]): Promise<PackEntry | null> {
+  async #folderGone(entry: PackEntry, changes: PackMove[]): Promise<PackEntry | null> {
     this.#deps.folders().dropPack(entry.id);
     const stands = entryStatus(entry);
     entry.live = null;
     if (entry.record === null && entry.tampered === null) {
       this.entries.delete(entry.id);
-      if (stands !== null) changes.push({ pack_id: entry.id, status: "gone", digest: null, reason: "missing" });
+      if (stands !== null) changes.push({ pack_id: entry.id, status: "gone", reason: "missing" });
       return null;
     }
     await this.close(entry, "folder_gone", "missing", changes);
