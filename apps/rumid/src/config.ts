@@ -26,6 +26,8 @@ export interface Config {
   readonly callLogBytes: number;
   readonly maxResponseBytes: number;
   readonly hostExecSeconds: number;
+  /** The user's own runtime folder, when the system gives one. */
+  readonly runtimeFolder: string | null;
   readonly sockets: { readonly base: string | null; readonly gid: number | null; readonly mode: "0660" | "0666" | null };
   readonly api: {
     readonly address: string;
@@ -104,6 +106,7 @@ export function loadConfig(flags: { readonly permissive?: boolean } = {}, env: R
     callLogBytes: setting("RUMI_CALL_LOG_BYTES", integer(0, 64 * MIB), 262_144),
     maxResponseBytes: setting("RUMI_MAX_RESPONSE_BYTES", integer(1024, 64 * MIB), MAX_RESPONSE_BYTES),
     hostExecSeconds: setting("RUMI_HOST_EXEC_TIMEOUT", integer(1, DAY_SECONDS), 120),
+    runtimeFolder: env["XDG_RUNTIME_DIR"]?.startsWith("/") === true ? env["XDG_RUNTIME_DIR"] : null,
     sockets: {
       base: setting("RUMI_CAPABILITY_SOCK_DIR", absolutePath, null),
       gid: setting("RUMI_CAPABILITY_SOCKET_GID", integer(0, 4_294_967_294), null),

@@ -128,7 +128,7 @@ export class SandboxWatch implements AsyncDisposable {
   #report(probe: SandboxProbe): void {
     const refusal = refuseRuntime(probe, this.#mode, "python");
     const fault = refusal?.code === "sandbox.image_missing" ? null : refusal;
-    this.#deps.logger.log(fault === null ? "info" : "warn", "the sandbox was looked at", { adapter: probe.adapter, available: probe.available });
+    this.#deps.logger.log("debug", "the sandbox was looked at", { adapter: probe.adapter, available: probe.available });
     this.#deps.diagnostics.report({
       kind: "sandbox",
       id: probe.adapter,

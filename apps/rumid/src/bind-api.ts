@@ -1,0 +1,219 @@
+import type { AuditReadPort, DaemonPort, EngineStatus, FlowDetail, FlowsPort, FlowSummary, ImagePin, InstancesPort, InstanceView, PacksPort, Run, RunRecord, RunsPort, SandboxStatusPort } from "@rumi/api";
+import type { PackApprovals } from "@rumi/approval";
+import type { AuditLog } from "@rumi/audit";
+import { isoTime, RumiError } from "@rumi/core";
+import type { AuditSink, Digest, FlowId, PackId } from "@rumi/core";
+import type { ComposedFlow, FlowRunner, RunAnswer } from "@rumi/flow-engine";
+import { runtimesOf } from "@rumi/pack-runtime";
+import type { FlowCatalog, InstancePool, RunLogs, SandboxWatch } from "@rumi/pack-runtime";
+import { SandboxError } from "@rumi/sandbox";
+import type { Runtime, Sandbox } from "@rumi/sandbox";
+import type { FileImagePins } from "./state-files.ts";
+
+/** Ended runs whose whole answer is kept for those who asked without waiting. */
+const KEPT_ANSWERS = 100;
+
+export function bindPacks(approvals: PackApprovals, pool: InstancePool): PacksPort {
+  return {
+    list: () => approvals.list(),
+    pending: () => approvals.pending(),
+    async status(packId) {
+      const state = await approvals.status(packId);
+      // No network grant can be held yet.
+      return { ...state, network_enabled: false, instances: pool.list().filter((view) => view.pack_id === packId).length };
+    },
+    review: (packId) => approvals.review(packId),
+    scan: () => approvals.scan(),
+    approve: (packId, options) => approvals.approve(packId, options),
+    reject: (packId, options) => approvals.reject(packId, options),
+    enable: (packId, actor) => approvals.enable(packId, actor),
+    disable: (packId, actor) => approvals.disable(packId, actor),
+  };
+}
+
+export function bindFlows(catalog: FlowCatalog): FlowsPort {
+  const find = async (flowId: string): Promise<ComposedFlow | null> => {
+    await catalog.find(flowId as FlowId);
+    return catalog.table.get(flowId) ?? null;
+  };
+  return {
+    list: () => catalog.table.list().map(flowSummary),
+    async get(flowId): Promise<FlowDetail | null> {
+      const flow = await find(flowId);
+      if (flow === null) return null;
+      const { description, phases, raw, source } = flow.definition;
+      const steps = flow.order.map((step) => step.raw);
+      const problems = catalog.table.problems.filter((problem) => problem.file === source.file);
+      return { ...flowSummary(flow), description, phases: [...phases], steps: steps.length > 0 ? steps : ((raw["steps"] as unknown[] | undefined) ?? []), problems };
+    },
+    async effective(flowId) {
+      const flow = await find(flowId);
+      if (flow === null) return null;
+      const { source } = flow.definition;
+      const origin = { source: source.source, pack_id: source.pack_id, file: source.file, modifier_id: null, action: null, replaced_id: null };
+      return { flow_id: flow.definition.flow_id, digest: flow.digest, steps: flow.order.map((step) => ({ ...step.raw, origin })), removed: [] };
+    },
+  };
+}
+
+function flowSummary({ definition, digest }: ComposedFlow): FlowSummary {
+  return {
+    flow_id: definition.flow_id,
+    source: definition.source.source,
+    pack_id: definition.source.pack_id,
+    digest,
+    inputs: Object.fromEntries(definition.inputs),
+    outputs: definition.outputs === null ? null : Object.fromEntries(definition.outputs),
+    schedule: definition.schedule,
+  };
+}
+
+export function bindRuns(deps: { readonly runner: FlowRunner; readonly catalog: FlowCatalog; readonly daemon: Pick<DaemonPort, "phase">; readonly logs: RunLogs }): RunsPort {
+  const { runner, catalog, daemon, logs } = deps;
+  const answers = new Map<string, RunAnswer>();
+  const keep = (answer: RunAnswer): void => {
+    answers.set(answer.run_id, answer);
+    const oldest = answers.size > KEPT_ANSWERS ? answers.keys().next().value : undefined;
+    if (oldest !== undefined) answers.delete(oldest);
+  };
+  return {
+    async run(request): Promise<Run> {
+      const phase = daemon.phase();
+      if (phase !== "running") throw new RumiError(`daemon.${phase}`, `the daemon is ${phase}`);
+      if (catalog.table.get(request.flow_id) === undefined) await catalog.find(request.flow_id as FlowId);
+      const { run_id: runId, done } = runner.start(request.flow_id, request.inputs, {
+        timeoutMs: request.timeout_ms,
+        caller: request.caller,
+        trigger: "api",
+        ...(request.digest === undefined ? {} : { digest: request.digest as Digest }),
+        ...(request.on_started === undefined ? {} : { async: true }),
+      });
+      request.on_started?.(runId);
+      const answer = await done;
+      if (request.on_started !== undefined) keep(answer);
+      return answer;
+    },
+    list: (filter) =>
+      runner
+        .list()
+        .filter((run) => (filter.flow_id === undefined || run.flow_id === filter.flow_id) && (filter.state === undefined || run.state === filter.state) && (filter.caller === undefined || run.caller === filter.caller))
+        .map((run) => ({ ...run })),
+    get(runId) {
+      const summary = runner.get(runId);
+      if (summary === undefined) return null;
+      const record: RunRecord = { ...summary, ...answers.get(runId) };
+      const lines = logs.of(runId);
+      return lines.length === 0 ? record : { ...record, logs: lines };
+    },
+    cancel(runId, reason, actor) {
+      runner.cancel(runId, reason ?? `cancelled by ${actor}`);
+      return { state: "cancelled" };
+    },
+  };
+}
+
+export function bindSandbox(deps: { readonly watch: SandboxWatch; readonly pins: FileImagePins; readonly audit: AuditSink }): SandboxStatusPort {
+  const { watch, pins, audit } = deps;
+  return {
+    async status(options): Promise<EngineStatus> {
+      const probe = await watch.probe(options?.fresh === true ? { fresh: true } : {});
+      return {
+        available: probe.available,
+        required: watch.mode === "strict",
+        adapter: probe.adapter,
+        isolation: probe.isolation,
+        engine: probe.engine === undefined ? null : { ...probe.engine, ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }) },
+        runtimes: probe.runtimes,
+        weaknesses: [...probe.weaknesses],
+        warnings: [...probe.warnings],
+        remedy: probe.remedy ?? null,
+      };
+    },
+    async pin(runtime, actor) {
+      const wanted: readonly Runtime[] = runtime === undefined ? ["python", "node"] : [runtime];
+      const refs = wanted.map((each) => ({ each, ref: watch.last?.runtimes[each].ref ?? "" }));
+      const before = new Map<string, string | null>();
+      for (const { ref } of refs) {
+        before.set(ref, await pins.read(ref));
+        await pins.forget(ref);
+      }
+      // Without a pin the sandbox answers what the name means now.
+      const probe = await watch.probe({ fresh: true });
+      const pinned: ImagePin[] = [];
+      for (const { each, ref } of refs) {
+        const was = before.get(ref) ?? null;
+        const { image_id: imageId, present } = probe.runtimes[each];
+        if (present && imageId !== null) pinned.push({ ref, image_id: imageId, was });
+        else if (was !== null) await pins.write(ref, was);
+      }
+      for (const { ref, image_id: imageId } of pinned) if (imageId !== null) await pins.write(ref, imageId);
+      const missing = refs.find(({ ref }) => !pinned.some((pin) => pin.ref === ref));
+      if (missing !== undefined) throw new SandboxError("sandbox.image_missing", `there is no image "${missing.ref}"`, { remedy: probe.remedy ?? "rumi doctor" });
+      await audit.record({ category: "system", action: "settings", success: true, details: { image_pins: pinned.map((pin) => ({ ...pin })), actor } });
+      await watch.probe({ fresh: true });
+      return pinned;
+    },
+  };
+}
+
+export function bindInstances(deps: { readonly pool: InstancePool; readonly approvals: PackApprovals; readonly sandbox: Sandbox; readonly audit: AuditSink }): InstancesPort {
+  const { pool, approvals, sandbox, audit } = deps;
+  const views = async (): Promise<InstanceView[]> => {
+    const held = await sandbox.list().catch(() => []);
+    return pool.list().map((view) => ({
+      id: view.id,
+      pack_id: view.pack_id,
+      digest: view.digest,
+      runtime: view.runtime,
+      state: view.state,
+      busy: view.busy,
+      memory_bytes: held.find((one) => one.instance_id === view.id)?.memory_bytes ?? null,
+      started_at: view.started_at === null ? null : isoTime(view.started_at),
+    }));
+  };
+  const of = (all: readonly InstanceView[], packId: string, runtime: Runtime | undefined): InstanceView[] =>
+    all.filter((view) => view.pack_id === packId && (runtime === undefined || view.runtime === runtime));
+  const end = async (how: "stop" | "remove", packId: string, runtime: Runtime | undefined, actor: string): Promise<InstanceView[]> => {
+    const filter = { pack_id: packId as PackId, ...(runtime === undefined ? {} : { runtime }) };
+    const ended = of(await views(), packId, runtime);
+    if (ended.length === 0) throw new RumiError("container.not_found", `pack "${packId}" has no container`, { remedy: "rumi container list" });
+    if (how === "stop") await pool.drain(filter);
+    else await pool.remove(filter, "removed by the operator");
+    await audit.record({ category: "system", action: "engine", success: true, owner_pack: packId, details: { instances: how, count: ended.length, actor } });
+    return ended;
+  };
+  return {
+    list: views,
+    async start(packId, runtime, actor) {
+      const gate = approvals.gate(packId as PackId);
+      if (!gate.allowed) throw new RumiError(gate.code, gate.reason, gate.remedy === undefined ? {} : { remedy: gate.remedy });
+      for (const each of runtime === undefined ? runtimesOf(gate) : [runtime]) {
+        await pool.prewarm({ pack_id: gate.pack_id, digest: gate.digest, runtime: each, authority: gate.pack_id, root: gate.root, reuse: gate.pack.reuse });
+      }
+      await audit.record({ category: "system", action: "engine", success: true, owner_pack: packId, details: { instances: "start", actor } });
+      return of(await views(), packId, runtime);
+    },
+    stop: (packId, runtime, actor) => end("stop", packId, runtime, actor),
+    remove: (packId, runtime, actor) => end("remove", packId, runtime, actor),
+  };
+}
+
+export function bindAudit(audit: AuditLog): AuditReadPort {
+  return {
+    query: (filter) => audit.query(withoutAbsent(filter)),
+    summary: () => audit.summary(),
+    verify: () => audit.verify(),
+  };
+}
+
+/** Members that are not there at all, rather than there and undefined. */
+function withoutAbsent<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+/** How a run that ended with failed steps is told in one line: the first of them. */
+export function firstFailure(answer: RunAnswer): { readonly code: string; readonly message: string; readonly remedy: string | null } | null {
+  const [failed] = answer.failed_steps;
+  if (failed !== undefined) return { code: failed.code, message: failed.message, remedy: failed.remedy ?? null };
+  return answer.code === null ? null : { code: answer.code, message: answer.reason ?? answer.state, remedy: null };
+}

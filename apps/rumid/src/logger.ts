@@ -1,0 +1,25 @@
+import type { Logger, LogLevel } from "@rumi/core";
+import pino from "pino";
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly format: "json" | "text";
+  /** Where lines go; the daemon's standard error. */
+  readonly write: (line: string) => void;
+  readonly redact: (text: string) => string;
+}
+
+/** The daemon's own log: pino, one line each, redacted. Never block output. */
+export function createLogger(options: LoggerOptions): Logger {
+  const { format, redact } = options;
+  const write = (line: string): void => options.write(redact(format === "json" ? line : readable(line)));
+  const log = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, { write });
+  return { log: (level, message, fields) => log[level](fields ?? {}, message) };
+}
+
+/** `12:30:01 warn  message  key=value`. */
+function readable(line: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const rest = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return `${[String(time).slice(11, 19), String(level).padEnd(5), String(msg), ...rest].join(" ")}\n`;
+}
