@@ -48,7 +48,7 @@ export async function* readLines(path: string, options: { torn?: boolean } = {})
   await using handle = await open(path, "r");
   let rest: Buffer = Buffer.alloc(0);
   let start = 0;
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
     if (bytesRead === 0) break;

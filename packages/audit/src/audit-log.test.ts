@@ -80,24 +80,73 @@ test("entries of all categories form one chain over the files, which verifies", 
 });
 
 const TAMPERINGS: readonly [title: string, seq: number, kind: AuditFault, change: (h: Home) => Promise<void>][] = [
-  ["an edited value", 5, "edited", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.map((line) => line.replace("act_5", "act_6")))],
-  ["an edited place", 5, "edited", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.map((line) => line.replace('"seq":5,', '"seq":50,')))],
-  ["an edited mac", 4, "edited", (h) => edit(h.file(`system_${DAY}.jsonl`), (all) => all.map((line) => (line.includes('"seq":4,') ? line.replace(/"mac":"../u, '"mac":"zz') : line)))],
-  ["a foreign key", 4, "unknown_key", (h) => edit(h.file(`system_${DAY}.jsonl`), (all) => all.map((line) => (line.includes('"seq":4,') ? line.replace('"k1"', '"k2"') : line)))],
+  [
+    "an edited value",
+    5,
+    "edited",
+    (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.map((line) => line.replace("act_5", "act_6"))),
+  ],
+  [
+    "an edited place",
+    5,
+    "edited",
+    (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.map((line) => line.replace('"seq":5,', '"seq":50,'))),
+  ],
+  [
+    "an edited mac",
+    4,
+    "edited",
+    (h) =>
+      edit(h.file(`system_${DAY}.jsonl`), (all) =>
+        all.map((line) => (line.includes('"seq":4,') ? line.replace(/"mac":"../u, '"mac":"zz') : line)),
+      ),
+  ],
+  [
+    "a foreign key",
+    4,
+    "unknown_key",
+    (h) =>
+      edit(h.file(`system_${DAY}.jsonl`), (all) => all.map((line) => (line.includes('"seq":4,') ? line.replace('"k1"', '"k2"') : line))),
+  ],
   ["an inserted copy", 3, "inserted", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.toSpliced(2, 0, all[1] ?? ""))],
   ["an old entry copied to the end", 1, "inserted", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => [...all, all[0] ?? ""])],
-  ["an inserted forgery", 6, "edited", (h) => edit(h.file(`system_${DAY}.jsonl`), (all) => all.toSpliced(2, 0, (all[2] ?? "").replace("act_6", "forged")))],
+  [
+    "an inserted forgery",
+    6,
+    "edited",
+    (h) => edit(h.file(`system_${DAY}.jsonl`), (all) => all.toSpliced(2, 0, (all[2] ?? "").replace("act_6", "forged"))),
+  ],
   ["an inserted line of nonsense", 2, "unreadable", (h) => edit(h.file(`system_${DAY}.jsonl`), (all) => ["nonsense", ...all])],
-  ["a deleted entry", 5, "missing", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.filter((line) => !line.includes('"seq":5,')))],
-  ["two entries in the wrong order", 5, "reordered", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => [0, 1, 3, 2, 4, 5].map((n) => all[n] ?? ""))],
+  [
+    "a deleted entry",
+    5,
+    "missing",
+    (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.filter((line) => !line.includes('"seq":5,'))),
+  ],
+  [
+    "two entries in the wrong order",
+    5,
+    "reordered",
+    (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => [0, 1, 3, 2, 4, 5].map((n) => all[n] ?? "")),
+  ],
   ["a lost file", 2, "missing", (h) => rm(h.file(`system_${DAY}.jsonl`))],
   ["a cut start", 1, "missing", (h) => edit(h.file(`security_${DAY}.jsonl`), (all) => all.slice(1))],
-  ["a cut end", 11, "cut_tail", async (h) => {
-    await edit(h.file(`security_${DAY}.jsonl`), (all) => all.slice(0, -1));
-    await edit(h.file(`system_${DAY}.jsonl`), (all) => all.slice(0, -1));
-  }],
+  [
+    "a cut end",
+    11,
+    "cut_tail",
+    async (h) => {
+      await edit(h.file(`security_${DAY}.jsonl`), (all) => all.slice(0, -1));
+      await edit(h.file(`system_${DAY}.jsonl`), (all) => all.slice(0, -1));
+    },
+  ],
   ["all files lost", 1, "cut_tail", (h) => rm(h.deps.folder, { recursive: true })],
-  ["an edited head", 12, "head_edited", (h) => edit(h.deps.headsPath, (all) => all.map((line, n) => (n === 0 ? line.replace('"seq":0', '"seq":1') : line)))],
+  [
+    "an edited head",
+    12,
+    "head_edited",
+    (h) => edit(h.deps.headsPath, (all) => all.map((line, n) => (n === 0 ? line.replace('"seq":0', '"seq":1') : line))),
+  ],
 ];
 
 test.each(TAMPERINGS)("T90 %s is found and its place named", async (_title, seq, kind, change) => {
@@ -290,9 +339,7 @@ test("pages of a query hold each matching entry once, newest first", async () =>
   await using log = await AuditLog.open(h.deps);
   const categories = ["security", "system", "approval", "network"] as const;
   for (let n = 1; n <= 250; n++) {
-    void log.record(
-      event(categories[n % 4] ?? "system", n, { success: n % 3 !== 0, owner_pack: n % 2 === 0 ? "even" : "odd" }),
-    );
+    void log.record(event(categories[n % 4] ?? "system", n, { success: n % 3 !== 0, owner_pack: n % 2 === 0 ? "even" : "odd" }));
     h.deps.clock.advance(600_000);
   }
   const seen: number[] = [];
@@ -315,7 +362,12 @@ test("a line is ASCII, at most 16 KiB, its texts at most 2 KiB, and holds no nam
   await using log = await AuditLog.open({ ...h.deps, redact: (text) => text.replaceAll("hunter22", REDACTED) });
   const huge = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`k${n}`, "\u65e5".repeat(5000)]));
   await log.record(event("security", 1, { error: "日本\u{1f600}".repeat(2000), details: huge }));
-  await log.record(event("security", 2, { error: "password is hunter22", details: { api_key: "abc", deep: [{ Cookie: "x=y" }], token_id: "t1", n: 2 ** 60, lone: "\ud800", u: undefined } }));
+  await log.record(
+    event("security", 2, {
+      error: "password is hunter22",
+      details: { api_key: "abc", deep: [{ Cookie: "x=y" }], token_id: "t1", n: 2 ** 60, lone: "\ud800", u: undefined },
+    }),
+  );
   await log.record(event("security", 3, { error: "x".repeat(3000) }));
   const all = await lines(h.file(`security_${DAY}.jsonl`));
   for (const line of all) {

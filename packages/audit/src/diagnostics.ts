@@ -24,10 +24,7 @@ export class Diagnostics implements DiagnosticsSink {
   readonly #events: PartEvent[] = [];
   #next = 0;
 
-  constructor(
-    deps: { readonly clock: Clock; readonly redact?: (text: string) => string },
-    options: { readonly maxEvents?: number } = {},
-  ) {
+  constructor(deps: { readonly clock: Clock; readonly redact?: (text: string) => string }, options: { readonly maxEvents?: number } = {}) {
     this.#clock = deps.clock;
     this.#redact = deps.redact ?? ((text) => text);
     this.#maxEvents = options.maxEvents ?? MAX_PART_EVENTS;

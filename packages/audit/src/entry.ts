@@ -122,10 +122,7 @@ export function chainMac(key: Uint8Array, unsigned: JsonObject): string {
 /** One ASCII line, without its line end. */
 export function toLine(entry: JsonObject): string {
   // Without the u flag: each half of a surrogate pair is escaped by itself, as JSON wants it.
-  return JSON.stringify(entry).replace(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return JSON.stringify(entry).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** The object of one line with a usable place in the chain, or null. */

@@ -64,11 +64,7 @@ async function next(stream: AsyncGenerator<AuditEntry>): Promise<AuditEntry | nu
   return result.done === true ? null : result.value;
 }
 
-async function* newestFirst(
-  files: readonly AuditFile[],
-  before: number,
-  filter: AuditFilter,
-): AsyncGenerator<AuditEntry> {
+async function* newestFirst(files: readonly AuditFile[], before: number, filter: AuditFilter): AsyncGenerator<AuditEntry> {
   for (const file of files) {
     if (filter.to !== undefined && file.date > filter.to.slice(0, 10)) continue;
     if (filter.from !== undefined && file.date < filter.from.slice(0, 10)) continue;

@@ -81,10 +81,7 @@ async function cutTorn(path: string): Promise<Buffer> {
 }
 
 /** Entries past `after` in chain order; with no head to go by, only the last of each category. */
-async function readTail(
-  files: ReadonlyMap<AuditCategory, readonly AuditFile[]>,
-  after: number | null,
-): Promise<TailEntry[]> {
+async function readTail(files: ReadonlyMap<AuditCategory, readonly AuditFile[]>, after: number | null): Promise<TailEntry[]> {
   const found: TailEntry[] = [];
   for (const list of files.values()) found.push(...(await readCategoryTail(list.toReversed(), after)));
   found.sort((a, b) => a.seq - b.seq);

@@ -6,7 +6,14 @@ test("live values are taken out in each usual encoding, from the moment they exi
   const redact = createRedactor(() => values);
   const value = 'p"w/d+1 \u65e5';
   const bytes = Buffer.from(value);
-  const text = [value, JSON.stringify(value), encodeURIComponent(value), bytes.toString("hex"), bytes.toString("base64"), bytes.toString("base64url")].join(" | ");
+  const text = [
+    value,
+    JSON.stringify(value),
+    encodeURIComponent(value),
+    bytes.toString("hex"),
+    bytes.toString("base64"),
+    bytes.toString("base64url"),
+  ].join(" | ");
   expect(redact(text)).toBe(text);
   values.push(value);
   expect(redact(text)).toBe([REDACTED, `"${REDACTED}"`, REDACTED, REDACTED, REDACTED, REDACTED].join(" | "));
@@ -27,7 +34,19 @@ test.each([
 });
 
 test("names of secrets are told from names that only speak of them", () => {
-  const secret = ["key", "api_key", "apiKey", "X-Api-Key", "token", "accessTokens", "client_secret", "passwords", "auth_header", "set-cookie", "Authorization"];
+  const secret = [
+    "key",
+    "api_key",
+    "apiKey",
+    "X-Api-Key",
+    "token",
+    "accessTokens",
+    "client_secret",
+    "passwords",
+    "auth_header",
+    "set-cookie",
+    "Authorization",
+  ];
   const harmless = ["monkey", "author", "token_id", "candidate_key", "allowed_keys", "secret_names", "path", "keyboard", "permission_type"];
   expect(secret.filter((name) => !isSecretName(name))).toEqual([]);
   expect(harmless.filter(isSecretName)).toEqual([]);

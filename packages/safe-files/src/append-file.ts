@@ -74,7 +74,7 @@ export class AppendFile implements AsyncDisposable {
 
 async function tornTail(handle: FileHandle, size: number): Promise<Buffer> {
   let tail: Buffer = Buffer.alloc(0);
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - TAIL_BYTES);
     const chunk = Buffer.alloc(end - start);
     await handle.read(chunk, 0, chunk.length, start);

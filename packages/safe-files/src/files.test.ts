@@ -78,7 +78,7 @@ test.each<[title: string, text: string | Uint8Array, code: string]>([
 
 test("JSON with braces and quotes in its texts, equal keys in different objects and equal texts is read", async () => {
   await using folder = await temporaryFolder();
-  const value = { a: { a: "a", b: '{"a":1,"a":"}]' }, "x\"\\": ["a", "a", { a: "\\" }, "__proto__"] };
+  const value = { a: { a: "a", b: '{"a":1,"a":"}]' }, 'x"\\': ["a", "a", { a: "\\" }, "__proto__"] };
   await writeFile(join(folder.path, "f"), `\ufeff${JSON.stringify(value, null, 1)}`);
   expect(await readJsonFile(join(folder.path, "f"))).toEqual(value);
 });

@@ -69,10 +69,7 @@ export class FolderHandle implements AsyncDisposable {
   /** @throws SafeFilesError `safe_files.tree_unsafe` rule `changed` when the path no longer leads to the opened folder */
   async assertUnmoved(): Promise<void> {
     if (this.#anchored) return;
-    const [now, opened] = await Promise.all([
-      lstat(this.#path, { bigint: true }).catch(() => null),
-      this.#handle.stat({ bigint: true }),
-    ]);
+    const [now, opened] = await Promise.all([lstat(this.#path, { bigint: true }).catch(() => null), this.#handle.stat({ bigint: true })]);
     if (now === null || now.ino !== opened.ino || now.dev !== opened.dev) throw treeUnsafe("changed", this.treePath);
   }
 

@@ -92,10 +92,7 @@ export class Keyring {
   #mac(kid: string, kind: string, name: string, unsigned: JsonObject): Buffer {
     const key = this.#recordKeys.get(kid);
     if (key === undefined) throw new SafeFilesError("safe_files.locked", "the key ring has no such key");
-    return createHmac("sha256", key)
-      .update(`${SIGNATURE_HEADER}\0${kind}\0${name}\0`)
-      .update(canonicalJson(unsigned))
-      .digest();
+    return createHmac("sha256", key).update(`${SIGNATURE_HEADER}\0${kind}\0${name}\0`).update(canonicalJson(unsigned)).digest();
   }
 }
 

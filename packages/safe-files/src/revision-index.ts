@@ -55,9 +55,7 @@ export class RevisionIndex {
   /** Notes revisions and puts the index on disk. */
   async note(kind: string, name: string, revision: Revision): Promise<void> {
     const files = new Map(this.#files).set(`${kind}/${name}`, revision);
-    const listed = Object.fromEntries(
-      [...files].map(([key, { rev, removed }]) => [key, removed ? { rev, removed } : { rev }]),
-    );
+    const listed = Object.fromEntries([...files].map(([key, { rev, removed }]) => [key, removed ? { rev, removed } : { rev }]));
     const signed = this.#keyring.sign(KIND, NAME, { _rev: this.#rev + 1, files: listed });
     await writeFileAtomic(this.#path, `${canonicalJson(signed)}\n`);
     this.#rev += 1;

@@ -70,7 +70,11 @@ test.each<[string, (file: JsonObject) => unknown, string]>([
   ["no signature", ({ _sig, ...rest }) => rest, "unsigned"],
   ["another algorithm", (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), alg: "none" } }), "unsigned"],
   ["a key that is not ours", (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), kid: "k2" } }), "unknown_key"],
-  ["a mac in upper case", (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), mac: String((file._sig as JsonObject).mac).toUpperCase() } }), "bad_signature"],
+  [
+    "a mac in upper case",
+    (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), mac: String((file._sig as JsonObject).mac).toUpperCase() } }),
+    "bad_signature",
+  ],
   ["an added key", (file) => ({ ...file, extra: 1 }), "bad_signature"],
   ["a raised revision", (file) => ({ ...file, _rev: 2 }), "bad_signature"],
   ["a list", (file) => [file], "unsigned"],
@@ -147,8 +151,7 @@ test("the index catches up by one revision, never by two", async () => {
   await using h = await home();
   const files = await h.open();
   await files.write("approval", "p", h.at("p.json"), { n: 1 });
-  const write = (rev: number) =>
-    writeFile(h.at("p.json"), JSON.stringify(h.keyring.sign("approval", "p", { _rev: rev, n: rev })));
+  const write = (rev: number) => writeFile(h.at("p.json"), JSON.stringify(h.keyring.sign("approval", "p", { _rev: rev, n: rev })));
   await write(3);
   expect(await files.read("approval", "p", h.at("p.json"))).toEqual({ state: "tampered", reason: "revision_ahead" });
   await write(2);

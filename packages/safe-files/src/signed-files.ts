@@ -75,13 +75,7 @@ export class SignedFiles {
    * first; if it throws, nothing is written. Resolves with the revision. A tampered file is replaced.
    * @throws SafeFilesError `safe_files.locked`
    */
-  write(
-    kind: string,
-    name: string,
-    path: string,
-    value: JsonObject,
-    beforeWrite?: (rev: number) => Promise<void>,
-  ): Promise<number> {
+  write(kind: string, name: string, path: string, value: JsonObject, beforeWrite?: (rev: number) => Promise<void>): Promise<number> {
     return this.#inTurn(async () => {
       const rev = await this.#nextRev(kind, name, path);
       await beforeWrite?.(rev);

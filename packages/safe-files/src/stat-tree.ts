@@ -25,9 +25,7 @@ export async function statTree(root: string): Promise<string> {
       `${path.toString("latin1")}\0${[stat.mode, stat.nlink, stat.size, stat.mtimeNs, stat.ctimeNs, stat.dev, stat.ino].join(" ")}`,
     );
     if (!stat.isDirectory()) return;
-    const names = (await readdir(path, { encoding: "buffer" }).catch(absentIsEmpty)).map((name) =>
-      Buffer.concat([path, SLASH, name]),
-    );
+    const names = (await readdir(path, { encoding: "buffer" }).catch(absentIsEmpty)).map((name) => Buffer.concat([path, SLASH, name]));
     for (let at = 0; at < names.length; at += STATS_AT_ONCE) {
       const some = names.slice(at, at + STATS_AT_ONCE);
       const stats = await Promise.all(some.map((name) => lstat(name, { bigint: true }).catch(() => null)));

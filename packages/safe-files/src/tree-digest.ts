@@ -38,9 +38,7 @@ export function treeDigest(entries: readonly TreeEntry[]): Digest {
   const hash = createHash("sha256").update(TREE_HEADER);
   for (const entry of entries) {
     hash.update(
-      entry.type === "d"
-        ? `d ${entry.path}\n`
-        : `f ${entry.executable ? "1" : "0"} ${entry.size} ${entry.sha256} ${entry.path}\n`,
+      entry.type === "d" ? `d ${entry.path}\n` : `f ${entry.executable ? "1" : "0"} ${entry.size} ${entry.sha256} ${entry.path}\n`,
     );
   }
   return `sha256:${hash.digest("hex")}` as Digest;

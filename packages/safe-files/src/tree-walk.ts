@@ -175,11 +175,7 @@ async function openFile(location: string, path: string): Promise<FileHandle> {
 }
 
 /** Runs `work` over `items`, `limit` at once; waits for all that began, then throws the first error. */
-export async function eachLimited<T>(
-  items: readonly T[],
-  limit: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
+export async function eachLimited<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
   const errors: unknown[] = [];
   const lane = async (): Promise<void> => {

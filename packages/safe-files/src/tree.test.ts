@@ -50,7 +50,9 @@ test("entries stand in the byte order of their paths, not in that of UTF-16", as
   await using folder = await temporaryFolder();
   await put(folder.path, { "\u{1f600}": "", "\uff5e": "", "a/b": "", "a.b": "", "a-b": "" });
   const { entries } = await hashTree(folder.path);
-  expect(entries.map((entry) => entry.path)).toEqual(["a", "a-b", "a.b", "a/b", "\uff5e", "\u{1f600}"].toSorted((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y))));
+  expect(entries.map((entry) => entry.path)).toEqual(
+    ["a", "a-b", "a.b", "a/b", "\uff5e", "\u{1f600}"].toSorted((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y))),
+  );
   expect(entries.findIndex((e) => e.path === "\uff5e")).toBeLessThan(entries.findIndex((e) => e.path === "\u{1f600}"));
 });
 

@@ -72,12 +72,7 @@ class TreeCopy implements TreeVisitor {
     this.#folders.push(folder);
   }
 
-  async file(
-    path: string,
-    source: FileHandle,
-    stat: BigIntStats,
-    budget: ByteBudget,
-  ): Promise<{ size: number; sha256: string }> {
+  async file(path: string, source: FileHandle, stat: BigIntStats, budget: ByteBudget): Promise<{ size: number; sha256: string }> {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const copy = await open(`${this.#target}/${path}`, flags, 0o600);
     this.#open.add(copy);
@@ -149,7 +144,7 @@ async function read(handle: FileHandle, buffer: Buffer, path: string): Promise<{
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten;
   }
 }
