@@ -3,14 +3,15 @@ const NODE_EXTENSIONS = [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"];
 const MAX_FILE_PATH_BYTES = 512;
 const ECOSYSTEM_PREFIX = /^ecosystem\/(?:packs\/)?([a-zA-Z0-9_-]{1,64})\/(.+)$/su;
 
-export type BlockFile =
-  | { readonly ok: true; readonly runtime: "python" | "node" }
-  | { readonly ok: false; readonly expected: string };
+export type BlockFile = { readonly ok: true; readonly runtime: "python" | "node" } | { readonly ok: false; readonly expected: string };
 
 /** Judges a `file` of a step by its text alone: a contained relative path with a known extension. */
 export function judgeBlockFile(file: string): BlockFile {
   if (!isContainedPath(file)) {
-    return { ok: false, expected: "a relative path of 1 to 512 bytes with / and without empty, . or .. segments, \\, drive letters or control characters" };
+    return {
+      ok: false,
+      expected: "a relative path of 1 to 512 bytes with / and without empty, . or .. segments, \\, drive letters or control characters",
+    };
   }
   if (file.endsWith(".py")) return { ok: true, runtime: "python" };
   if (NODE_EXTENSIONS.some((extension) => file.endsWith(extension))) return { ok: true, runtime: "node" };

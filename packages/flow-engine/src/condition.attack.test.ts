@@ -5,15 +5,69 @@ import { parseCondition } from "./condition.ts";
 import { evaluateCondition } from "./evaluate-condition.ts";
 
 const PIECES = [
-  "__proto__", "constructor", "prototype", "this", "process", "require", "import", "eval", "Function", "globalThis", "=>", "=", "+=", ";", "`", "${", "}", "(", ")", "[", "]",
-  "'", '"', "\\", "ctx", ".", "${ctx.a}", "${ctx.__proto__}", "${ctx.constructor.constructor}", '${ctx["__proto__"]["x"]}', "and", "or", "not", "==", "!=", "<", ">", "1", "-", "null",
-  "\u0000", "\u2028", "\ud800", "#{", "{{", "}}", "%", "&&", "||", "!", "?", ":", ",", " ", "\n",
+  "__proto__",
+  "constructor",
+  "prototype",
+  "this",
+  "process",
+  "require",
+  "import",
+  "eval",
+  "Function",
+  "globalThis",
+  "=>",
+  "=",
+  "+=",
+  ";",
+  "`",
+  "${",
+  "}",
+  "(",
+  ")",
+  "[",
+  "]",
+  "'",
+  '"',
+  "\\",
+  "ctx",
+  ".",
+  "${ctx.a}",
+  "${ctx.__proto__}",
+  "${ctx.constructor.constructor}",
+  '${ctx["__proto__"]["x"]}',
+  "and",
+  "or",
+  "not",
+  "==",
+  "!=",
+  "<",
+  ">",
+  "1",
+  "-",
+  "null",
+  "\u0000",
+  "\u2028",
+  "\ud800",
+  "#{",
+  "{{",
+  "}}",
+  "%",
+  "&&",
+  "||",
+  "!",
+  "?",
+  ":",
+  ",",
+  " ",
+  "\n",
 ] as const;
 
 let before = "";
 
 function prototypes(): string {
-  return [Object.prototype, Array.prototype, String.prototype, Function.prototype].map((each) => Object.getOwnPropertyNames(each).toSorted().join()).join("|");
+  return [Object.prototype, Array.prototype, String.prototype, Function.prototype]
+    .map((each) => Object.getOwnPropertyNames(each).toSorted().join())
+    .join("|");
 }
 
 beforeEach(() => {

@@ -157,7 +157,8 @@ class ConditionParser {
     const token = this.#peek();
     this.#next += 1;
     if (token.kind === "operand") return token.operand;
-    if (token.kind !== "(") throw new Unparsable(token.at, token.kind === "end" ? "a value is missing at the end" : "a value is missing here");
+    if (token.kind !== "(")
+      throw new Unparsable(token.at, token.kind === "end" ? "a value is missing at the end" : "a value is missing here");
     return this.#nested(token.at, () => {
       const inner = this.#chain("or");
       const close = this.#peek();

@@ -16,7 +16,8 @@ export class ContextBudget {
 
   /** @throws FlowError `flow.context_too_large`; nothing is counted then. */
   change(bytes: number): void {
-    if (bytes > 0 && this.#bytes + bytes > this.#maxBytes) throw new FlowError("flow.context_too_large", "the run's context is over its limit");
+    if (bytes > 0 && this.#bytes + bytes > this.#maxBytes)
+      throw new FlowError("flow.context_too_large", "the run's context is over its limit");
     this.#bytes += bytes;
   }
 }

@@ -133,16 +133,7 @@ export interface FunctionStep extends StepCommon {
 }
 
 /** One step of a flow, as checked at load. */
-export type Step =
-  | FileCallStep
-  | HandlerStep
-  | SetStep
-  | IfStep
-  | ForeachStep
-  | RepeatStep
-  | ParallelStep
-  | SubFlowStep
-  | FunctionStep;
+export type Step = FileCallStep | HandlerStep | SetStep | IfStep | ForeachStep | RepeatStep | ParallelStep | SubFlowStep | FunctionStep;
 export type StepType = Step["type"];
 
 /** A flow file that passed every load rule. */

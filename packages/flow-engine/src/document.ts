@@ -1,6 +1,6 @@
 import type { JsonValue } from "@rumi/core";
-import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser } from "yaml";
-import type { CST, Document } from "yaml";
+import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, Parser } from "yaml";
+import type { CST, Document, LineCounter } from "yaml";
 import { MAX_FILE_DEPTH, MAX_FILE_NODES } from "./limits.ts";
 import { shown } from "./problems.ts";
 import type { Problems } from "./problems.ts";
@@ -52,14 +52,20 @@ export function locator(counter: LineCounter): (offset: number) => { line: numbe
 export function readDocument(text: string, counter: LineCounter, problems: Problems): DocMap | null {
   const tokens = readTokens(text, counter, problems);
   if (tokens === null) return null;
-  const documents = [...new Composer<never>({ schema: "core", uniqueKeys: false, merge: false, strict: true, logLevel: "silent" }).compose(tokens, true, text.length)];
+  const documents = [
+    ...new Composer<never>({ schema: "core", uniqueKeys: false, merge: false, strict: true, logLevel: "silent" }).compose(
+      tokens,
+      true,
+      text.length,
+    ),
+  ];
   const [document, second] = documents;
   for (const error of documents.flatMap((each) => each.errors)) {
     problems.error("flow.parse_error", "", error.pos[0], shown(error.message));
   }
   if (second !== undefined) problems.error("flow.parse_error", "", second.range[0], "a file holds one document");
   if (document === undefined || problems.errors > 0) return null;
-  return new DocumentReader(problems).read(document as Document.Parsed);
+  return new DocumentReader(problems).read(document);
 }
 
 /** Concrete tokens, or null when the text has too much structure or says what is never accepted. */
@@ -138,7 +144,12 @@ class DocumentReader {
     const root = this.#node(document.contents, 0);
     const weight = this.#weights.get(root);
     if (weight !== undefined && weight.nodes > MAX_FILE_NODES) {
-      this.#problems.error("flow.too_complex", "", root.offset, `the file must have at most ${MAX_FILE_NODES} keys, values and items, aliases expanded`);
+      this.#problems.error(
+        "flow.too_complex",
+        "",
+        root.offset,
+        `the file must have at most ${MAX_FILE_NODES} keys, values and items, aliases expanded`,
+      );
     }
     if (weight !== undefined && weight.height > MAX_FILE_DEPTH) {
       this.#problems.error("flow.too_complex", "", root.offset, `the file must be nested at most ${MAX_FILE_DEPTH} deep, aliases expanded`);
@@ -162,7 +173,14 @@ class DocumentReader {
       const offset = node.range?.[0] ?? at;
       if (node.anchor !== undefined) this.#anchors.set(node.anchor, null);
       const entries = this.#entries(node.items, offset);
-      return this.#remember(node.anchor, this.#weigh({ kind: "map", entries, offset }, entries.map((entry) => entry.value), 2));
+      return this.#remember(
+        node.anchor,
+        this.#weigh(
+          { kind: "map", entries, offset },
+          entries.map((entry) => entry.value),
+          2,
+        ),
+      );
     }
     return { kind: "null", value: null, source: "", offset: at };
   }
@@ -189,7 +207,12 @@ class DocumentReader {
     if (typeof value === "number") {
       if (!Number.isFinite(value)) this.#problems.error("flow.parse_error", "", offset, `a number must be finite, got ${shown(written)}`);
       else if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-        this.#problems.error("flow.parse_error", "", offset, `a whole number must be within ±(2^53 - 1), got ${shown(written)}; quote it to keep it as text`);
+        this.#problems.error(
+          "flow.parse_error",
+          "",
+          offset,
+          `a whole number must be within ±(2^53 - 1), got ${shown(written)}; quote it to keep it as text`,
+        );
       }
       return { kind: "number", value, source: written, offset };
     }
@@ -204,7 +227,8 @@ class DocumentReader {
   #alias(name: string, offset: number): DocNode {
     const target = this.#anchors.get(name);
     if (target !== undefined && target !== null) return target;
-    const message = target === null ? `the alias *${shown(name)} stands inside its own anchor` : `the alias *${shown(name)} has no anchor before it`;
+    const message =
+      target === null ? `the alias *${shown(name)} stands inside its own anchor` : `the alias *${shown(name)} has no anchor before it`;
     this.#problems.error("flow.parse_error", "", offset, message);
     return { kind: "null", value: null, source: "", offset };
   }
@@ -242,5 +266,8 @@ export function toJson(node: DocNode): JsonValue {
 /** Deepest container below `node`, the node itself at 0; scalars add nothing. */
 export function depthOf(node: DocNode): number {
   const children = node.kind === "list" ? node.items : node.kind === "map" ? node.entries.map((entry) => entry.value) : [];
-  return children.reduce((deepest, child) => (child.kind === "list" || child.kind === "map" ? Math.max(deepest, depthOf(child) + 1) : deepest), 0);
+  return children.reduce(
+    (deepest, child) => (child.kind === "list" || child.kind === "map" ? Math.max(deepest, depthOf(child) + 1) : deepest),
+    0,
+  );
 }

@@ -7,9 +7,7 @@ import type { ContextReader, Reference } from "./reference.ts";
 /** True when a value counts as true: not null, false, 0, empty text, list or map. */
 export function isTruthy(value: JsonValue): boolean {
   if (typeof value !== "object" || value === null) return Boolean(value);
-  if (Array.isArray(value)) return value.length > 0;
-  for (const key in value) if (Object.hasOwn(value, key)) return true;
-  return false;
+  return Object.keys(value).length > 0;
 }
 
 /** Whether `condition` holds in `context`. Reads data only, has no effect, never throws for any data. */

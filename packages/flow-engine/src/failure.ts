@@ -25,7 +25,13 @@ export function isRetryable(code: string): boolean {
 
 /** A failure with a code of this package. */
 export function failure(code: string, message: string, details?: Failure["details"]): Failure {
-  return { code, error_type: code.slice(code.indexOf(".") + 1), message, retryable: isRetryable(code), ...(details === undefined ? {} : { details }) };
+  return {
+    code,
+    error_type: code.slice(code.indexOf(".") + 1),
+    message,
+    retryable: isRetryable(code),
+    ...(details === undefined ? {} : { details }),
+  };
 }
 
 /** The failure of something thrown. An unknown error's text is shown on one line; handlers are the daemon's own code. */

@@ -59,7 +59,12 @@ export class Fields {
   fail(code: FlowLoadCode, name: string, expected: string): void {
     const field = this.#fields.get(name);
     const got = field === undefined ? "nothing" : gotText(field.node);
-    this.problems.error(code, this.pathOf(name), field?.node.offset ?? this.#keys.get(name) ?? this.offset, `${this.pathOf(name)} must be ${expected}, got ${got}`);
+    this.problems.error(
+      code,
+      this.pathOf(name),
+      field?.node.offset ?? this.#keys.get(name) ?? this.offset,
+      `${this.pathOf(name)} must be ${expected}, got ${got}`,
+    );
   }
 
   warn(code: FlowLoadCode, name: string, message: string): void {
@@ -83,7 +88,11 @@ export class Fields {
     return standard;
   }
 
-  number(name: string, code: FlowLoadCode, rule: { readonly least: number; readonly most: number; readonly whole?: boolean; readonly standard: number }): number {
+  number(
+    name: string,
+    code: FlowLoadCode,
+    rule: { readonly least: number; readonly most: number; readonly whole?: boolean; readonly standard: number },
+  ): number {
     const field = this.take(name);
     if (field === null) return rule.standard;
     const value = field.node.kind === "number" ? Number(field.node.value) : Number.NaN;
@@ -123,7 +132,12 @@ export class Fields {
   /** Warns about every field nobody asked for. */
   finish(): void {
     for (const key of this.#left) {
-      this.problems.warn("flow.unknown_field", this.pathOf(key), this.#keys.get(key) ?? this.offset, `${shown(this.pathOf(key))} is not a known field here and is ignored`);
+      this.problems.warn(
+        "flow.unknown_field",
+        this.pathOf(key),
+        this.#keys.get(key) ?? this.offset,
+        `${shown(this.pathOf(key))} is not a known field here and is ignored`,
+      );
     }
   }
 }
@@ -133,7 +147,12 @@ export function nameOf(field: { readonly node: DocNode; readonly path: string },
   const { node } = field;
   if (node.kind === "string") return String(node.value);
   if (node.kind !== "number" && node.kind !== "boolean") return null;
-  problems.warn("flow.coerced", field.path, node.offset, `${field.path} must be text, got ${node.kind}; read as ${shown(JSON.stringify(node.source))}`);
+  problems.warn(
+    "flow.coerced",
+    field.path,
+    node.offset,
+    `${field.path} must be text, got ${node.kind}; read as ${shown(JSON.stringify(node.source))}`,
+  );
   return node.source;
 }
 

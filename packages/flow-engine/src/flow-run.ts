@@ -3,7 +3,7 @@ import { isoTime } from "@rumi/core";
 import { ContextScope } from "./context.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import type { AcceptedInputs } from "./inputs.ts";
-import type { RunOptions } from "./flow-runner.ts";
+import type { RunOptions } from "./run-options.ts";
 import { failureOf } from "./failure.ts";
 import { resultOf } from "./run-answer.ts";
 import type { RunAnswer, RunState as State, RunSummary } from "./run-answer.ts";
@@ -62,14 +62,23 @@ export class FlowRun {
     const { signal } = this.#plan.run;
     const stop = this.#state.stop;
     const seconds = this.#plan.timeoutMs / 1000;
-    const timer = setTimeout(() => stop.stop({ kind: "timed_out", code: "flow.timeout", reason: `the run took longer than ${seconds} s` }), this.#plan.timeoutMs);
+    const timer = setTimeout(
+      () => stop.stop({ kind: "timed_out", code: "flow.timeout", reason: `the run took longer than ${seconds} s` }),
+      this.#plan.timeoutMs,
+    );
     const onAbort = (): void => this.cancel("flow.cancelled", "the caller went away");
     if (signal?.aborted === true) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const runner = new StepRunner(this.#state, this.#deps.collaborators);
       const ending = await runner.runSteps(composed.order, {
-        frame: { composed, chain: [...(this.#plan.run.chain ?? []), composed.definition.flow_id], inputs: Object.fromEntries(this.#plan.inputs.values), stop, statuses: new Map() },
+        frame: {
+          composed,
+          chain: [...(this.#plan.run.chain ?? []), composed.definition.flow_id],
+          inputs: Object.fromEntries(this.#plan.inputs.values),
+          stop,
+          statuses: new Map(),
+        },
         scope: this.#scope,
         stop,
         path: "",
@@ -133,7 +142,14 @@ export class FlowRun {
       run_id: this.runId,
       digest: composed.digest,
       ...(this.#state.mode === null ? {} : { execution_mode: this.#state.mode }),
-      details: { state, trigger: this.#plan.run.trigger, caller: this.#plan.run.caller, steps: this.#state.executions, failed_steps: this.#state.failedSteps.length, seconds },
+      details: {
+        state,
+        trigger: this.#plan.run.trigger,
+        caller: this.#plan.run.caller,
+        steps: this.#state.executions,
+        failed_steps: this.#state.failedSteps.length,
+        seconds,
+      },
     });
     return {
       run_id: this.runId,
@@ -163,7 +179,13 @@ export class FlowRun {
 
   #report(reason: string): void {
     const id = this.#deps.composed.definition.flow_id;
-    this.#deps.diagnostics?.report({ kind: "flow", id, status: "ok", code: "flow.aborted", message: `run ${this.runId} ended itself: ${reason}` });
+    this.#deps.diagnostics?.report({
+      kind: "flow",
+      id,
+      status: "ok",
+      code: "flow.aborted",
+      message: `run ${this.runId} ended itself: ${reason}`,
+    });
   }
 }
 

@@ -1,12 +1,14 @@
-import type { AuditSink, Clock, DiagnosticsSink, Digest, FlowId, JsonObject, JsonValue, Logger, Random, RunId } from "@rumi/core";
+import type { AuditSink, Clock, DiagnosticsSink, Logger, Random, RunId } from "@rumi/core";
 import { createRunId, MAX_RESPONSE_BYTES, systemRandom } from "@rumi/core";
 import { FlowError } from "./errors.ts";
 import { FlowRun } from "./flow-run.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { acceptInputs } from "./inputs.ts";
-import { API_RUN_SECONDS, BACKGROUND_RUN_SECONDS, DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, REMEMBERED_RUNS } from "./limits.ts";
+import { DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, REMEMBERED_RUNS } from "./limits.ts";
 import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
-import type { RunAnswer, RunSummary, RunTrigger } from "./run-answer.ts";
+import type { RunAnswer, RunSummary } from "./run-answer.ts";
+import { clampRunTimeout } from "./run-options.ts";
+import type { RunOptions } from "./run-options.ts";
 import type { RunCollaborators } from "./run-state.ts";
 import { timerSleep } from "./waiting.ts";
 
@@ -30,37 +32,6 @@ export interface FlowRunnerOptions {
   readonly maxConcurrentRuns?: number;
   /** `RUMI_MAX_RESPONSE_BYTES`. */
   readonly maxResponseBytes?: number;
-}
-
-export interface RunOptions {
-  /** Wished deadline; clamped by trigger. */
-  readonly timeoutMs?: number;
-  /** Who asked, for audit: a token's name, `scheduler`, `boot`. */
-  readonly caller: string;
-  readonly trigger: RunTrigger;
-  /** Aborting cancels the run. */
-  readonly signal?: AbortSignal;
-  /** Names of inputs that came as path or query text: converted for declared integer, number, boolean. */
-  readonly fromText?: readonly string[];
-  /** Keys with a leading `_` from the daemon itself (`_path_params`, `_trigger`); never from a caller. */
-  readonly daemonInputs?: JsonObject;
-  /** The run is refused with `flow.definition_changed` unless the flow has this effective digest. */
-  readonly digest?: Digest;
-  /** An API run that is not waited for may take longer. */
-  readonly async?: boolean;
-  /** Flows already in the chain, when a block asked for this run. */
-  readonly chain?: readonly FlowId[];
-  /** Told the value of `_response`, if a step wrote it: the route's, never part of a result. */
-  readonly onResponse?: (value: JsonValue) => void;
-}
-
-/** Deadline of a run in ms: what was asked for, within what its trigger may have. */
-export function clampRunTimeout(timeoutMs: number | undefined, trigger: RunTrigger, isAsync = false): number {
-  const byRequest = trigger === "api" || trigger === "route";
-  const standard = byRequest ? API_RUN_SECONDS.standard : BACKGROUND_RUN_SECONDS;
-  const most = trigger === "flow.run" ? 120 : !byRequest ? BACKGROUND_RUN_SECONDS : isAsync ? API_RUN_SECONDS.mostAsync : API_RUN_SECONDS.most;
-  const asked = timeoutMs === undefined || Number.isNaN(timeoutMs) ? standard * 1000 : timeoutMs;
-  return Math.min(Math.max(asked, API_RUN_SECONDS.least * 1000), most * 1000);
 }
 
 /** Starts runs by flow id, at most so many at once, and ends them in order. */
@@ -106,10 +77,17 @@ export class FlowRunner {
     const accepted = acceptInputs(composed.definition, inputs, options.fromText);
     const takesSlot = options.trigger !== "flow.run";
     if (takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns) {
-      throw new FlowError("flow.too_many_runs", `${this.#maxConcurrentRuns} runs are going on; try again shortly`, { details: { limit: this.#maxConcurrentRuns } });
+      throw new FlowError("flow.too_many_runs", `${this.#maxConcurrentRuns} runs are going on; try again shortly`, {
+        details: { limit: this.#maxConcurrentRuns },
+      });
     }
     const run = new FlowRun(
-      { collaborators: this.#collaborators, table, composed, ...(this.#deps.diagnostics === undefined ? {} : { diagnostics: this.#deps.diagnostics }) },
+      {
+        collaborators: this.#collaborators,
+        table,
+        composed,
+        ...(this.#deps.diagnostics === undefined ? {} : { diagnostics: this.#deps.diagnostics }),
+      },
       {
         runId: createRunId(this.#deps.clock, this.#deps.random ?? systemRandom),
         inputs: accepted,
@@ -166,12 +144,16 @@ export class FlowRunner {
       throw new FlowError("flow.not_runnable", "an official flow starts only at boot or on schedule");
     }
     if (options.digest !== undefined && options.digest !== composed.digest) {
-      throw new FlowError("flow.definition_changed", "the flow is not the one that was asked for", { details: { digest: composed.digest } });
+      throw new FlowError("flow.definition_changed", "the flow is not the one that was asked for", {
+        details: { digest: composed.digest },
+      });
     }
     const chain = options.chain ?? [];
     const details = { chain: [...chain, composed.definition.flow_id] };
-    if (chain.includes(composed.definition.flow_id)) throw new FlowError("flow.recursive", "the flow is already running in this chain", { details });
-    if (chain.length >= MAX_CHAIN) throw new FlowError("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other`, { details });
+    if (chain.includes(composed.definition.flow_id))
+      throw new FlowError("flow.recursive", "the flow is already running in this chain", { details });
+    if (chain.length >= MAX_CHAIN)
+      throw new FlowError("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other`, { details });
     return composed;
   }
 

@@ -56,7 +56,12 @@ export class FlowTable {
   readonly securityEvents: readonly AuditEvent[];
   readonly #flows: ReadonlyMap<string, ComposedFlow>;
 
-  private constructor(flows: ReadonlyMap<string, ComposedFlow>, skipped: readonly SkipRecord[], problems: readonly LoadProblem[], securityEvents: readonly AuditEvent[]) {
+  private constructor(
+    flows: ReadonlyMap<string, ComposedFlow>,
+    skipped: readonly SkipRecord[],
+    problems: readonly LoadProblem[],
+    securityEvents: readonly AuditEvent[],
+  ) {
     this.#flows = flows;
     this.skipped = skipped;
     this.problems = problems;
@@ -77,7 +82,10 @@ export class FlowTable {
     const events: AuditEvent[] = [];
     const ts = isoTime((options.clock ?? systemClock).now());
     for (const { text, source } of sortFiles(files)) {
-      const parsed = parseFlow(text, source, { handlers: options.handlers, ...(options.maxFileBytes === undefined ? {} : { maxFileBytes: options.maxFileBytes }) });
+      const parsed = parseFlow(text, source, {
+        handlers: options.handlers,
+        ...(options.maxFileBytes === undefined ? {} : { maxFileBytes: options.maxFileBytes }),
+      });
       const found = [...parsed.problems];
       const taken = parsed.flow === null ? undefined : flows.get(parsed.flow.flow_id);
       if (parsed.flow !== null && taken !== undefined) found.push(duplicate(parsed.flow, taken));
@@ -85,7 +93,16 @@ export class FlowTable {
       problems.push(...found);
       events.push(...securityEvents(found, source));
       const refusal = found.find((problem) => problem.severity === "error");
-      if (refusal !== undefined) skipped.push({ source: source.source, pack_id: source.pack_id, file: source.file, code: refusal.code, reason: refusal.message, count: 1, ts });
+      if (refusal !== undefined)
+        skipped.push({
+          source: source.source,
+          pack_id: source.pack_id,
+          file: source.file,
+          code: refusal.code,
+          reason: refusal.message,
+          count: 1,
+          ts,
+        });
     }
     return new FlowTable(flows, skipped, problems, events);
   }
@@ -112,7 +129,13 @@ export function composeFlow(definition: FlowDefinition, blocks: BlockResolver): 
     if (target.found) packs.set(step.owner_pack, target.digest);
   }
   const { flow_id: flowId, source, raw } = definition;
-  const digest = jsonDigest({ flow_id: flowId, source: source.source, pack_id: source.pack_id, flow: raw, packs: Object.fromEntries(packs) });
+  const digest = jsonDigest({
+    flow_id: flowId,
+    source: source.source,
+    pack_id: source.pack_id,
+    flow: raw,
+    packs: Object.fromEntries(packs),
+  });
   return { definition, order: ordering.ok ? ordering.order : [], digest, packs, targets };
 }
 
@@ -125,14 +148,23 @@ function sortFiles(files: readonly FlowFile[]): FlowFile[] {
   for (const { source } of files) if (!packOrder.has(source.pack_id ?? "")) packOrder.set(source.pack_id ?? "", packOrder.size);
   const place = (source: FlowSource): number => packOrder.get(source.pack_id ?? "") ?? 0;
   return files.toSorted(
-    (a, b) => RANK[a.source.source] - RANK[b.source.source] || place(a.source) - place(b.source) || compareCodePoints(a.source.file, b.source.file),
+    (a, b) =>
+      RANK[a.source.source] - RANK[b.source.source] || place(a.source) - place(b.source) || compareCodePoints(a.source.file, b.source.file),
   );
 }
 
 function duplicate(flow: FlowDefinition, taken: ComposedFlow): LoadProblem {
   const { source, file } = taken.definition.source;
   const id: FlowId = flow.flow_id;
-  return { code: "flow.duplicate_id", severity: "error", file: flow.source.file, path: "flow_id", line: 1, column: 1, message: `flow_id must be free, got ${id}, which ${file} (${source}) already has` };
+  return {
+    code: "flow.duplicate_id",
+    severity: "error",
+    file: flow.source.file,
+    path: "flow_id",
+    line: 1,
+    column: 1,
+    message: `flow_id must be free, got ${id}, which ${file} (${source}) already has`,
+  };
 }
 
 function securityEvents(problems: readonly LoadProblem[], source: FlowSource): AuditEvent[] {

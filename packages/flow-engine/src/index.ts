@@ -43,8 +43,10 @@ export { conditionReferences, evaluateCondition } from "./evaluate-condition.ts"
 export { isContextKey, isFlowId, isOwnFlow } from "./names.ts";
 
 // Running
-export { clampRunTimeout, FlowRunner } from "./flow-runner.ts";
-export type { FlowRunnerDeps, FlowRunnerOptions, RunOptions } from "./flow-runner.ts";
+export { FlowRunner } from "./flow-runner.ts";
+export { clampRunTimeout } from "./run-options.ts";
+export type { FlowRunnerDeps, FlowRunnerOptions } from "./flow-runner.ts";
+export type { RunOptions } from "./run-options.ts";
 export type { FailedStep, RunAnswer, RunState, RunSummary, RunTrigger } from "./run-answer.ts";
 export { contextHandlers } from "./kernel-handlers.ts";
 export type {

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@rumi/core";
+import type { JsonValue } from "@rumi/core";
 import { isJsonObject } from "@rumi/core";
 import { isJsonNumberText } from "./condition.ts";
 import type { FlowDefinition, ValueType } from "./definition.ts";

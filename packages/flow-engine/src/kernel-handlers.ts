@@ -48,18 +48,24 @@ function readableKey(args: JsonObject, name: string): string[] {
 
 function writableKey(args: JsonObject, name: string): string[] {
   const value = args[name];
-  return typeof value === "string" && isContextKey(value) ? [] : [`${name} must be a context key: a letter, then A-Z a-z 0-9 _ -, at most 64 characters`];
+  return typeof value === "string" && isContextKey(value)
+    ? []
+    : [`${name} must be a context key: a letter, then A-Z a-z 0-9 _ -, at most 64 characters`];
+}
+
+/** The key an argument names. @throws FlowError `kernel.invalid_args` */
+function keyOf(args: JsonObject, name: string, check: (args: JsonObject, name: string) => string[]): string {
+  const [fault] = check(args, name);
+  const key = args[name];
+  if (fault !== undefined || typeof key !== "string") throw new FlowError("kernel.invalid_args", fault ?? `${name} must be a key of ctx`);
+  return key;
 }
 
 function read(args: JsonObject, name: string, scope: HandlerScope): JsonValue | undefined {
-  const [fault] = readableKey(args, name);
-  if (fault !== undefined) throw new FlowError("kernel.invalid_args", fault);
-  return scope.ctx.get(String(args[name]));
+  return scope.ctx.get(keyOf(args, name, readableKey));
 }
 
 function write(args: JsonObject, name: string, value: JsonValue, scope: HandlerScope): JsonValue {
-  const [fault] = writableKey(args, name);
-  if (fault !== undefined) throw new FlowError("kernel.invalid_args", fault);
-  scope.ctx.set(String(args[name]), value);
+  scope.ctx.set(keyOf(args, name, writableKey), value);
   return value;
 }

@@ -35,7 +35,11 @@ test("ids are compared by code points, not by UTF-16 units", () => {
 
 const graphs = fc.integer({ min: 1, max: 12 }).chain((size) =>
   fc.array(
-    fc.record({ phase_index: fc.integer({ min: 0, max: 2 }), priority: fc.integer({ min: 0, max: 3 }), links: fc.array(fc.integer({ min: 0, max: size - 1 }), { maxLength: 3 }) }),
+    fc.record({
+      phase_index: fc.integer({ min: 0, max: 2 }),
+      priority: fc.integer({ min: 0, max: 3 }),
+      links: fc.array(fc.integer({ min: 0, max: size - 1 }), { maxLength: 3 }),
+    }),
     { minLength: size, maxLength: size },
   ),
 );

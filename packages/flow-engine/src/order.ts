@@ -24,7 +24,7 @@ export function orderSteps<T extends Orderable>(steps: readonly T[]): Ordering<T
   const sorted = steps.toSorted(compareSteps);
   const order: T[] = [];
   const cycles: string[][] = [];
-  for (let from = 0; from < sorted.length; ) {
+  for (let from = 0; from < sorted.length;) {
     let to = from;
     while (to < sorted.length && sorted[to]?.phase_index === sorted[from]?.phase_index) to += 1;
     const phase = sorted.slice(from, to);

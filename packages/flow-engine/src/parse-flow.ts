@@ -66,7 +66,8 @@ function readFlow(root: DocMap, source: FlowSource, problems: Problems, handlers
   const outputs = readOutputs(fields);
   const description = readDescription(fields);
   const schedule = fields.take("schedule");
-  if (schedule !== null && schedule.node.kind !== "map") fields.warn("schedule.invalid", "schedule", `schedule must be a map, got ${gotText(schedule.node)}; the flow loads unscheduled`);
+  if (schedule !== null && schedule.node.kind !== "map")
+    fields.warn("schedule.invalid", "schedule", `schedule must be a map, got ${gotText(schedule.node)}; the flow loads unscheduled`);
   fields.finish();
   checkCycles(steps, parser, problems);
   if (flowId === null || problems.errors > 0) return null;
@@ -104,14 +105,24 @@ function readPhases(fields: Fields): string[] {
     return [];
   }
   if (field.node.items.length > MAX_PHASES) {
-    fields.problems.error("flow.too_complex", "phases", field.node.offset, `phases must be at most ${MAX_PHASES}, got ${field.node.items.length}`);
+    fields.problems.error(
+      "flow.too_complex",
+      "phases",
+      field.node.offset,
+      `phases must be at most ${MAX_PHASES}, got ${field.node.items.length}`,
+    );
   }
   const phases: string[] = [];
   for (const [index, node] of field.node.items.entries()) {
     const path = `phases[${index}]`;
     const name = nameOf({ node, path }, fields.problems);
     if (name === null || !isPhaseName(name)) {
-      fields.problems.error("flow.invalid_phases", path, node.offset, `${path} must be a name of A-Z a-z 0-9 _ -, at most 64 characters, got ${gotText(node)}`);
+      fields.problems.error(
+        "flow.invalid_phases",
+        path,
+        node.offset,
+        `${path} must be a name of A-Z a-z 0-9 _ -, at most 64 characters, got ${gotText(node)}`,
+      );
     } else if (phases.includes(name)) {
       fields.problems.error("flow.invalid_phases", path, node.offset, `${path} must be distinct, got ${name} again`);
     } else phases.push(name);
@@ -174,7 +185,10 @@ function readOutputs(fields: Fields): Map<string, ValueType> | null {
   return declared;
 }
 
-function namedEntries(fields: Fields, name: "inputs" | "outputs"): { name: string; field: { node: DocMap["entries"][number]["value"]; path: string } }[] {
+function namedEntries(
+  fields: Fields,
+  name: "inputs" | "outputs",
+): { name: string; field: { node: DocMap["entries"][number]["value"]; path: string } }[] {
   const field = fields.take(name);
   if (field === null) return [];
   if (field.node.kind !== "map") {
@@ -184,12 +198,21 @@ function namedEntries(fields: Fields, name: "inputs" | "outputs"): { name: strin
   return field.node.entries.flatMap((entry) => {
     const path = `${name}.${entry.key}`;
     if (isInputKey(entry.key)) return [{ name: entry.key, field: { node: entry.value, path } }];
-    fields.problems.error("flow.invalid_field", path, entry.keyOffset, `a name in ${name} must start with a letter and hold A-Z a-z 0-9 _ -, at most 64 characters`);
+    fields.problems.error(
+      "flow.invalid_field",
+      path,
+      entry.keyOffset,
+      `a name in ${name} must start with a letter and hold A-Z a-z 0-9 _ -, at most 64 characters`,
+    );
     return [];
   });
 }
 
-function readType(text: string, field: { readonly node: { readonly offset: number }; readonly path: string }, problems: Problems): ValueType {
+function readType(
+  text: string,
+  field: { readonly node: { readonly offset: number }; readonly path: string },
+  problems: Problems,
+): ValueType {
   const type = TYPE_ALIASES.get(text);
   if (type !== undefined) return type;
   problems.warn("flow.invalid_field", field.path, field.node.offset, `${field.path} must be one of ${VALUE_TYPES.join(" ")}; read as any`);
@@ -211,6 +234,11 @@ function checkCycles(steps: FlowDefinition["steps"], parser: StepParser, problem
     const first = steps.find((step) => step.id === cycle[0]);
     if (first === undefined) continue;
     const path = `${first.path}.depends_on`;
-    problems.error("flow.dependency_cycle", path, parser.offsetOf(first.id), `${path} must be free of cycles, got ${[...cycle, first.id].join(" -> ")}`);
+    problems.error(
+      "flow.dependency_cycle",
+      path,
+      parser.offsetOf(first.id),
+      `${path} must be free of cycles, got ${[...cycle, first.id].join(" -> ")}`,
+    );
   }
 }

@@ -26,12 +26,20 @@ export function readHandlerStep(fields: Fields, common: StepCommon, parser: Step
   const name = input.text("handler", "flow.invalid_step", "a handler's name");
   if (name === null && !input.has("handler")) input.fail("flow.invalid_step", "handler", "a handler's name");
   const argsField = input.take("args");
-  if (argsField !== null && argsField.node.kind !== "map" && argsField.node.kind !== "string") input.fail("flow.invalid_step", "args", "a map");
+  if (argsField !== null && argsField.node.kind !== "map" && argsField.node.kind !== "string")
+    input.fail("flow.invalid_step", "args", "a map");
   const args = argsField === null ? literalExpression({}) : parser.expression(argsField.node, argsField.path);
   input.finish();
   if (name === null) return null;
   const raw: JsonValue = argsField === null ? {} : toJson(argsField.node);
-  const known = checkHandler(name, raw, args.kind !== "literal", parser, argsField?.path ?? input.pathOf("handler"), argsField?.node.offset ?? field.node.offset);
+  const known = checkHandler(
+    name,
+    raw,
+    args.kind !== "literal",
+    parser,
+    argsField?.path ?? input.pathOf("handler"),
+    argsField?.node.offset ?? field.node.offset,
+  );
   return known ? { ...common, type: "handler", handler: name, args } : null;
 }
 
@@ -53,7 +61,9 @@ function checkHandler(name: string, args: JsonValue, expanded: boolean, parser: 
   }
   const map = isJsonObject(args) ? args : {};
   const faults = expanded ? [] : (handler.checkArgs?.(map) ?? []);
-  const dynamic = (handler.literal_args ?? []).filter((arg) => !isJsonObject(args) || (typeof map[arg] === "string" && map[arg].includes("${")));
+  const dynamic = (handler.literal_args ?? []).filter(
+    (arg) => !isJsonObject(args) || (typeof map[arg] === "string" && map[arg].includes("${")),
+  );
   const messages = [...faults, ...(expanded ? dynamic.map((arg) => `${arg} must be literal`) : [])];
   for (const message of messages) problems.error("kernel.invalid_args", path, offset, `${path}: ${shown(message)}`);
   return messages.length === 0;

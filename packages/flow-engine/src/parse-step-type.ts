@@ -94,7 +94,13 @@ function readOwner(fields: Fields, source: FlowSource, inferred: string | null):
 function inputOf(fields: Fields, parser: StepReader, names: readonly string[]): Expression {
   const given = names.map((name) => fields.take(name)).filter((field): field is Field => field !== null);
   const [field, second] = given;
-  if (second !== undefined) parser.context.problems.error("flow.invalid_step", second.path, second.node.offset, `${second.path} must not be given beside ${names[0] ?? ""}`);
+  if (second !== undefined)
+    parser.context.problems.error(
+      "flow.invalid_step",
+      second.path,
+      second.node.offset,
+      `${second.path} must not be given beside ${names[0] ?? ""}`,
+    );
   return field === undefined ? literalExpression({}) : parser.expression(field.node, field.path);
 }
 
@@ -111,7 +117,13 @@ function readSet(fields: Fields, common: StepCommon, parser: StepReader): Step |
 }
 
 function refuseOutput(fields: Fields, common: StepCommon): void {
-  if (common.output !== null) fields.problems.error("flow.invalid_step", fields.pathOf("output"), fields.offset, `${fields.pathOf("output")} must not be given: this step has no value`);
+  if (common.output !== null)
+    fields.problems.error(
+      "flow.invalid_step",
+      fields.pathOf("output"),
+      fields.offset,
+      `${fields.pathOf("output")} must not be given: this step has no value`,
+    );
 }
 
 function readIf(fields: Fields, common: StepCommon, parser: StepReader, nesting: number): Step | null {
@@ -129,7 +141,8 @@ function readForeach(fields: Fields, common: StepCommon, parser: StepReader, nes
   if (!allowed) fields.fail("flow.invalid_step", "items", "a list, a map or a reference to one");
   const items = field === null ? literalExpression(null) : parser.expression(field.node, field.path);
   const collectField = fields.take("collect");
-  if ((collectField === null) !== (common.output === null)) fields.fail("flow.invalid_step", collectField === null ? "collect" : "output", "given when the other of collect and output is");
+  if ((collectField === null) !== (common.output === null))
+    fields.fail("flow.invalid_step", collectField === null ? "collect" : "output", "given when the other of collect and output is");
   const collect = collectField === null ? null : parser.expression(collectField.node, collectField.path);
   const as = fields.name("as", "flow.invalid_step", isContextKey, CONTEXT_KEY) ?? "item";
   const indexAs = fields.name("index_as", "flow.invalid_step", isContextKey, CONTEXT_KEY) ?? "index";
@@ -160,7 +173,13 @@ function readParallel(fields: Fields, common: StepCommon, parser: StepReader, ne
   const writer = new Map<string, string>();
   for (const entry of field.node.entries) {
     const path = `${field.path}.${entry.key}`;
-    if (!isPhaseName(entry.key)) fields.problems.error("flow.invalid_step", path, entry.keyOffset, `a branch must be named with A-Z a-z 0-9 _ -, at most 64 characters`);
+    if (!isPhaseName(entry.key))
+      fields.problems.error(
+        "flow.invalid_step",
+        path,
+        entry.keyOffset,
+        `a branch must be named with A-Z a-z 0-9 _ -, at most 64 characters`,
+      );
     if (entry.value.kind !== "list") {
       fields.problems.error("flow.invalid_step", path, entry.value.offset, `${path} must be a list of steps, got ${gotText(entry.value)}`);
       continue;
@@ -169,7 +188,13 @@ function readParallel(fields: Fields, common: StepCommon, parser: StepReader, ne
     for (const key of writtenKeys(steps, parser.context.handlers ?? [])) {
       const other = writer.get(key);
       if (other === undefined) writer.set(key, entry.key);
-      else fields.problems.error("flow.branch_conflict", path, entry.keyOffset, `${path} must not write ${key}: branch ${other} writes it too`);
+      else
+        fields.problems.error(
+          "flow.branch_conflict",
+          path,
+          entry.keyOffset,
+          `${path} must not write ${key}: branch ${other} writes it too`,
+        );
     }
     branches.push({ name: entry.key, steps });
   }
@@ -184,8 +209,14 @@ function readSubFlow(fields: Fields, common: StepCommon, parser: StepReader): St
 }
 
 function readFunction(fields: Fields, common: StepCommon, parser: StepReader): Step | null {
-  const name = fields.name("function", "flow.invalid_step", (text) => /^[A-Za-z0-9_-]+(?:[.:][A-Za-z0-9_-]+)*$/u.test(text) && text.length <= 256, "a function: pack:function, an alias or a permission id");
-  if (name === null && !fields.has("function")) fields.fail("flow.invalid_step", "function", "a function: pack:function, an alias or a permission id");
+  const name = fields.name(
+    "function",
+    "flow.invalid_step",
+    (text) => /^[A-Za-z0-9_-]+(?:[.:][A-Za-z0-9_-]+)*$/u.test(text) && text.length <= 256,
+    "a function: pack:function, an alias or a permission id",
+  );
+  if (name === null && !fields.has("function"))
+    fields.fail("flow.invalid_step", "function", "a function: pack:function, an alias or a permission id");
   const input = inputOf(fields, parser, ["input", "args"]);
   return name === null ? null : { ...common, type: "function", function: name, input };
 }

@@ -8,7 +8,15 @@ import type { DocList, DocMap, DocNode } from "./document.ts";
 import { compileExpression } from "./expression.ts";
 import type { Expression } from "./expression.ts";
 import { Fields, gotText, mapJson, nameOf } from "./fields.ts";
-import { FILE_CALL_SECONDS, FUNCTION_SECONDS, MAX_CONTAINER_NESTING, MAX_RETRY_DELAY_SECONDS, MAX_STEP_INPUT_DEPTH, MAX_STEPS, MOST_STEP_SECONDS } from "./limits.ts";
+import {
+  FILE_CALL_SECONDS,
+  FUNCTION_SECONDS,
+  MAX_CONTAINER_NESTING,
+  MAX_RETRY_DELAY_SECONDS,
+  MAX_STEP_INPUT_DEPTH,
+  MAX_STEPS,
+  MOST_STEP_SECONDS,
+} from "./limits.ts";
 import { isContextKey, isPhaseName, isStepId } from "./names.ts";
 import { shown } from "./problems.ts";
 import type { StepReader, StepReaderContext } from "./step-reader.ts";
@@ -106,7 +114,12 @@ export class StepParser implements StepReader {
       priority: top ? readPriority(fields) : 0,
       depends_on: top ? this.#dependsOn(fields) : [],
       when: this.condition(fields, "when"),
-      output: fields.name("output", "flow.invalid_output", isContextKey, "a context key: a letter, then A-Z a-z 0-9 _ -, at most 64 characters, or _response"),
+      output: fields.name(
+        "output",
+        "flow.invalid_output",
+        isContextKey,
+        "a context key: a letter, then A-Z a-z 0-9 _ -, at most 64 characters, or _response",
+      ),
       retry: readRetry(fields),
       on_error: fields.oneOf("on_error", "flow.invalid_step", ["abort", "continue"], defaults.fail_soft ? "continue" : "abort"),
       vocab_normalize: fields.boolean("vocab_normalize", "flow.invalid_step", defaults.vocab_normalize),
@@ -126,7 +139,13 @@ export class StepParser implements StepReader {
     const offset = fields.take("id")?.node.offset ?? fields.offset;
     const id = fields.name("id", "flow.invalid_step", isStepId, STEP_ID);
     if (id === null) return "" as StepId;
-    if (this.#offsets.has(id)) this.context.problems.error("flow.duplicate_step_id", fields.pathOf("id"), offset, `${fields.pathOf("id")} must be unique in the flow, got ${shown(id)} again`);
+    if (this.#offsets.has(id))
+      this.context.problems.error(
+        "flow.duplicate_step_id",
+        fields.pathOf("id"),
+        offset,
+        `${fields.pathOf("id")} must be unique in the flow, got ${shown(id)} again`,
+      );
     else this.#offsets.set(id, offset);
     return id as StepId;
   }
@@ -164,8 +183,20 @@ export class StepParser implements StepReader {
       const other = steps.find((each) => each.id === id);
       const at = this.offsetOf(step.id);
       if (id === step.id) problems.error("flow.invalid_depends_on", path, at, `${path} must name other steps, got the step itself`);
-      else if (other === undefined) problems.warn("flow.unknown_dependency", path, at, `${path} names ${shown(id)}, which is no top-level step of this flow; the step will be skipped`);
-      else if (other.phase_index > step.phase_index) problems.error("flow.invalid_depends_on", path, at, `${path} must name steps of the same or an earlier phase, got ${shown(id)} of ${other.phase ?? ""}`);
+      else if (other === undefined)
+        problems.warn(
+          "flow.unknown_dependency",
+          path,
+          at,
+          `${path} names ${shown(id)}, which is no top-level step of this flow; the step will be skipped`,
+        );
+      else if (other.phase_index > step.phase_index)
+        problems.error(
+          "flow.invalid_depends_on",
+          path,
+          at,
+          `${path} must name steps of the same or an earlier phase, got ${shown(id)} of ${other.phase ?? ""}`,
+        );
     }
   }
 
@@ -181,7 +212,13 @@ export class StepParser implements StepReader {
   #refuseTopLevelFields(fields: Fields): void {
     for (const name of TOP_LEVEL_ONLY) {
       const field = fields.take(name);
-      if (field !== null) this.context.problems.error("flow.invalid_step", field.path, field.node.offset, `${field.path} must not be given: nested steps run in list order`);
+      if (field !== null)
+        this.context.problems.error(
+          "flow.invalid_step",
+          field.path,
+          field.node.offset,
+          `${field.path} must not be given: nested steps run in list order`,
+        );
     }
   }
 
@@ -189,7 +226,12 @@ export class StepParser implements StepReader {
     for (const entry of node.entries) {
       if (EXPANDED_OR_STEPS.has(entry.key)) continue;
       for (const found of textsWithReference(entry.value)) {
-        this.context.problems.error("flow.invalid_reference", `${path}.${entry.key}`, found.offset, `${path}.${entry.key} must not hold a reference`);
+        this.context.problems.error(
+          "flow.invalid_reference",
+          `${path}.${entry.key}`,
+          found.offset,
+          `${path}.${entry.key} must not hold a reference`,
+        );
       }
     }
   }
@@ -205,13 +247,19 @@ export class StepParser implements StepReader {
     const parsed = parseCondition(String(field.node.value));
     if (parsed.ok) return parsed.condition;
     const { message, offset } = parsed.fault;
-    this.context.problems.error("flow.invalid_condition", field.path, field.node.offset, `${field.path} must be a condition, got ${gotText(field.node)}: ${message} (at character ${offset + 1})`);
+    this.context.problems.error(
+      "flow.invalid_condition",
+      field.path,
+      field.node.offset,
+      `${field.path} must be a condition, got ${gotText(field.node)}: ${message} (at character ${offset + 1})`,
+    );
     return null;
   }
 
   expression(node: DocNode, path: string): Expression {
     const { problems } = this.context;
-    if (depthOf(node) > MAX_STEP_INPUT_DEPTH) problems.error("flow.too_complex", path, node.offset, `${path} must be nested at most ${MAX_STEP_INPUT_DEPTH} deep`);
+    if (depthOf(node) > MAX_STEP_INPUT_DEPTH)
+      problems.error("flow.too_complex", path, node.offset, `${path} must be nested at most ${MAX_STEP_INPUT_DEPTH} deep`);
     let offsets: Map<string, number> | undefined;
     return compileExpression(toJson(node), (kind, below, fault) => {
       offsets ??= offsetsOf(node, "", new Map());
@@ -266,6 +314,11 @@ function readTimeout(fields: Fields, type: Step["type"]): number | null {
     fields.fail("flow.invalid_timeout", "timeout_seconds", "a number above 0");
     return null;
   }
-  if (seconds > rule.most) fields.warn("flow.invalid_timeout", "timeout_seconds", `${field.path} must be at most ${rule.most}, got ${seconds}; read as ${rule.most}`);
+  if (seconds > rule.most)
+    fields.warn(
+      "flow.invalid_timeout",
+      "timeout_seconds",
+      `${field.path} must be at most ${rule.most}, got ${seconds}; read as ${rule.most}`,
+    );
   return Math.min(seconds, rule.most) * 1000;
 }

@@ -7,13 +7,18 @@ import { expand } from "./expression.ts";
 import { failure } from "./failure.ts";
 import { FlowError } from "./errors.ts";
 import { MAX_FOREACH_ITEMS, MAX_VALUE_BYTES } from "./limits.ts";
-import type { Ending, Place, StepResult } from "./run-state.ts";
-import type { StepRunner } from "./step-runner.ts";
+import type { Ending, Place, StepResult, StepExecutor } from "./run-state.ts";
 
 /** The place of steps inside a container: `name` is what stands between the container's id and theirs. */
 function inside(step: Step, place: Place, attempt: number, name: string, scope: ContextScope): Place {
   const marked = attempt === 1 ? step.id : `${step.id}@${attempt}`;
-  return { ...place, scope, path: `${place.path}${marked}/${name}/`, key: `${place.key}${step.id}/${name}/`, phase: step.phase ?? place.phase };
+  return {
+    ...place,
+    scope,
+    path: `${place.path}${marked}/${name}/`,
+    key: `${place.key}${step.id}/${name}/`,
+    phase: step.phase ?? place.phase,
+  };
 }
 
 function endingResult(ending: Ending): StepResult {
@@ -22,7 +27,7 @@ function endingResult(ending: Ending): StepResult {
 }
 
 /** Runs one branch in the enclosing scope. */
-export function performIf(runner: StepRunner, step: IfStep, place: Place, attempt: number): StepResult | Promise<StepResult> {
+export function performIf(runner: StepExecutor, step: IfStep, place: Place, attempt: number): StepResult | Promise<StepResult> {
   const holds = evaluateCondition(step.condition, place.scope);
   const steps = holds ? step.then_steps : step.else_steps;
   const ending = runner.runSteps(steps, inside(step, place, attempt, holds ? "then" : "else", place.scope));
@@ -30,7 +35,7 @@ export function performIf(runner: StepRunner, step: IfStep, place: Place, attemp
 }
 
 /** Runs the body per item; its writes end with each pass. The value is what `collect` gave per item, in order. */
-export async function performForeach(runner: StepRunner, step: ForeachStep, place: Place, attempt: number): Promise<StepResult> {
+export async function performForeach(runner: StepExecutor, step: ForeachStep, place: Place, attempt: number): Promise<StepResult> {
   const items = iterable(expand(step.items, place.scope, runner.run.budget.sizer));
   const { sizer } = runner.run.budget;
   const collected: JsonValue[] = items.map(() => null);
@@ -68,14 +73,19 @@ export async function performForeach(runner: StepRunner, step: ForeachStep, plac
 
 function iterable(value: JsonValue): readonly JsonValue[] {
   if (value === null) return [];
-  const items = Array.isArray(value) ? (value as readonly JsonValue[]) : isJsonObject(value) ? Object.entries(value).map(([key, member]) => ({ key, value: member })) : null;
+  const items = Array.isArray(value)
+    ? (value as readonly JsonValue[])
+    : isJsonObject(value)
+      ? Object.entries(value).map(([key, member]) => ({ key, value: member }))
+      : null;
   if (items === null) throw new FlowError("flow.not_iterable", `items must be a list, a map or null, got ${typeof value}`);
-  if (items.length > MAX_FOREACH_ITEMS) throw new FlowError("flow.loop_limit", `items must be at most ${MAX_FOREACH_ITEMS}, got ${items.length}`);
+  if (items.length > MAX_FOREACH_ITEMS)
+    throw new FlowError("flow.loop_limit", `items must be at most ${MAX_FOREACH_ITEMS}, got ${items.length}`);
   return items;
 }
 
 /** Runs the body until `until` holds after a pass, in the enclosing scope. */
-export async function performRepeat(runner: StepRunner, step: RepeatStep, place: Place, attempt: number): Promise<StepResult> {
+export async function performRepeat(runner: StepExecutor, step: RepeatStep, place: Place, attempt: number): Promise<StepResult> {
   for (let index = 0; index < step.max_iterations; index += 1) {
     if (index > 0 && step.delay_seconds > 0) await runner.collaborators.sleep(step.delay_seconds * 1000, place.stop.signal);
     if (place.stop.stopped !== null) return { status: "stopped" };
@@ -90,11 +100,13 @@ export async function performRepeat(runner: StepRunner, step: RepeatStep, place:
 }
 
 /** Runs all branches at once, each on its own writes; when all are done their writes merge. */
-export async function performParallel(runner: StepRunner, step: ParallelStep, place: Place, attempt: number): Promise<StepResult> {
+export async function performParallel(runner: StepExecutor, step: ParallelStep, place: Place, attempt: number): Promise<StepResult> {
   const scopes = step.branches.map(() => place.scope.isolated());
   try {
     const endings = await Promise.all(
-      step.branches.map(async (branch, index) => runner.runSteps(branch.steps, inside(step, place, attempt, branch.name, scopes[index] ?? place.scope))),
+      step.branches.map(async (branch, index) =>
+        runner.runSteps(branch.steps, inside(step, place, attempt, branch.name, scopes[index] ?? place.scope)),
+      ),
     );
     const failed = endings.find((ending) => ending !== null && ending !== "stopped") ?? endings.find((ending) => ending !== null) ?? null;
     if (failed !== null) return endingResult(failed);

@@ -4,23 +4,32 @@ import type { FileCallStep } from "./definition.ts";
 import { expand } from "./expression.ts";
 import { failure, isRetryable } from "./failure.ts";
 import { CALL_ABORT_GRACE_MS, MAX_REASON_CHARS } from "./limits.ts";
-import type { BlockCall, BlockOutcome, BlockTarget } from "./ports.ts";
+import type { BlockCall, BlockOutcome, BlockTarget, Vocabulary } from "./ports.ts";
 import { shown } from "./problems.ts";
-import type { Failure, Place, StepResult } from "./run-state.ts";
-import type { StepRunner } from "./step-runner.ts";
+import type { Failure, Place, StepResult, StepExecutor } from "./run-state.ts";
 import { settledOrAbandoned } from "./waiting.ts";
 
 /** Runs the file of a step through the block runner, at the digest the flow is bound to. */
-export function performFileCall(runner: StepRunner, step: FileCallStep, place: Place, attempt: number): StepResult | Promise<StepResult> {
+export function performFileCall(runner: StepExecutor, step: FileCallStep, place: Place, attempt: number): StepResult | Promise<StepResult> {
   const target = place.frame.composed.targets.get(step.id);
   if (target?.found !== true) {
-    return { status: "missing", failure: failure("flow.missing_target", target?.message ?? `there is no file ${step.file} of pack ${step.owner_pack}`) };
+    return {
+      status: "missing",
+      failure: failure("flow.missing_target", target?.message ?? `there is no file ${step.file} of pack ${step.owner_pack}`),
+    };
   }
   const input = expand(step.input, place.scope, runner.run.budget.sizer);
   return call(runner, step, place, attempt, target, input);
 }
 
-async function call(runner: StepRunner, step: FileCallStep, place: Place, attempt: number, target: BlockTarget & { readonly found: true }, input: JsonValue): Promise<StepResult> {
+async function call(
+  runner: StepExecutor,
+  step: FileCallStep,
+  place: Place,
+  attempt: number,
+  target: BlockTarget & { readonly found: true },
+  input: JsonValue,
+): Promise<StepResult> {
   const { run, collaborators } = runner;
   const { signal } = place.stop;
   if (!(await run.blockSlots.acquire(signal))) return { status: "stopped" };
@@ -34,7 +43,15 @@ async function call(runner: StepRunner, step: FileCallStep, place: Place, attemp
   }
 }
 
-function createCall(runner: StepRunner, step: FileCallStep, place: Place, attempt: number, target: BlockTarget & { readonly found: true }, input: JsonValue, timeoutMs: number): BlockCall {
+function createCall(
+  runner: StepExecutor,
+  step: FileCallStep,
+  place: Place,
+  attempt: number,
+  target: BlockTarget & { readonly found: true },
+  input: JsonValue,
+  timeoutMs: number,
+): BlockCall {
   const { run } = runner;
   const path = place.path + step.id;
   return {
@@ -57,7 +74,7 @@ function createCall(runner: StepRunner, step: FileCallStep, place: Place, attemp
   };
 }
 
-function settle(runner: StepRunner, step: FileCallStep, outcome: BlockOutcome): StepResult {
+function settle(runner: StepExecutor, step: FileCallStep, outcome: BlockOutcome): StepResult {
   const { run, collaborators } = runner;
   run.noteMode(outcome.execution_mode);
   for (const warning of outcome.warnings ?? []) run.warn(`${step.id}: ${warning}`);
@@ -81,7 +98,7 @@ function failureOfOutcome(outcome: BlockOutcome & { readonly ok: false }): Failu
   };
 }
 
-function normalize(runner: StepRunner, step: FileCallStep, value: JsonValue, vocabulary: StepRunner["collaborators"]["vocabulary"]): JsonValue {
+function normalize(runner: StepExecutor, step: FileCallStep, value: JsonValue, vocabulary: Vocabulary | null): JsonValue {
   if (vocabulary === null || !step.vocab_normalize) return value;
   const normalized = vocabulary.normalize(step.owner_pack, value);
   for (const warning of normalized.warnings) runner.run.warn(`${step.id}: ${warning}`);
@@ -96,5 +113,8 @@ function flowControl(value: JsonValue): FlowControl | null {
   const asked = value["__flow_control"] ?? null;
   if (asked !== "abort") return { kind: "unknown", text: shown(JSON.stringify(asked)) };
   const reason = Object.hasOwn(value, "reason") ? value["reason"] : null;
-  return { kind: "abort", reason: typeof reason === "string" && reason !== "" ? [...reason.slice(0, 2 * MAX_REASON_CHARS)].slice(0, MAX_REASON_CHARS).join("") : null };
+  return {
+    kind: "abort",
+    reason: typeof reason === "string" && reason !== "" ? reason.slice(0, MAX_REASON_CHARS).toWellFormed() : null,
+  };
 }

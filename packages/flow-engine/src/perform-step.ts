@@ -9,12 +9,11 @@ import { performFileCall } from "./perform-file-call.ts";
 import { performForeach, performIf, performParallel, performRepeat } from "./perform-container.ts";
 import { performSubFlow } from "./perform-sub-flow.ts";
 import type { HandlerScope } from "./ports.ts";
-import type { Place, StepResult } from "./run-state.ts";
-import type { StepRunner } from "./step-runner.ts";
+import type { Place, StepResult, StepExecutor } from "./run-state.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 /** One attempt of one step. May throw what `failureOf` understands. */
-export function performStep(runner: StepRunner, step: Step, place: Place, attempt: number): StepResult | Promise<StepResult> {
+export function performStep(runner: StepExecutor, step: Step, place: Place, attempt: number): StepResult | Promise<StepResult> {
   switch (step.type) {
     case "set": {
       const value = expand(step.value, place.scope, runner.run.budget.sizer);
@@ -42,11 +41,14 @@ export function performStep(runner: StepRunner, step: Step, place: Place, attemp
   }
 }
 
-function performHandler(runner: StepRunner, step: HandlerStep, place: Place): StepResult | Promise<StepResult> {
+function performHandler(runner: StepExecutor, step: HandlerStep, place: Place): StepResult | Promise<StepResult> {
   const handler = runner.collaborators.handlers.get(step.handler);
   if (handler === undefined) return { status: "failed", failure: failure("flow.unknown_handler", `there is no handler ${step.handler}`) };
   if (handler.kind === "operator" && place.frame.composed.definition.source.source !== "official") {
-    return { status: "failed", failure: failure("flow.handler_not_allowed", `${step.handler} is the operator's: only official flows may call it`) };
+    return {
+      status: "failed",
+      failure: failure("flow.handler_not_allowed", `${step.handler} is the operator's: only official flows may call it`),
+    };
   }
   const args = expand(step.args, place.scope, runner.run.budget.sizer);
   if (!isJsonObject(args)) return { status: "failed", failure: failure("kernel.invalid_args", "args must be a map") };
@@ -67,7 +69,7 @@ async function awaitHandler(value: Promise<JsonValue>, place: Place): Promise<St
   }
 }
 
-function handlerScope(runner: StepRunner, step: HandlerStep, place: Place): HandlerScope {
+function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place): HandlerScope {
   return {
     run_id: runner.run.runId,
     flow_id: place.frame.composed.definition.flow_id,

@@ -7,12 +7,11 @@ import { acceptInputs } from "./inputs.ts";
 import { MAX_CHAIN } from "./limits.ts";
 import { isOwnFlow } from "./names.ts";
 import { resultOf } from "./run-answer.ts";
-import type { Failure, Place, StepResult } from "./run-state.ts";
-import type { StepRunner } from "./step-runner.ts";
+import type { Failure, Place, StepResult, StepExecutor } from "./run-state.ts";
 import { StopScope } from "./stop-scope.ts";
 
 /** Runs another flow as a step: it sees only `input`, its result is the value. Takes no slot. */
-export async function performSubFlow(runner: StepRunner, step: SubFlowStep, place: Place, attempt: number): Promise<StepResult> {
+export async function performSubFlow(runner: StepExecutor, step: SubFlowStep, place: Place, attempt: number): Promise<StepResult> {
   const { run } = runner;
   const composed = run.table.get(step.flow);
   if (composed === undefined) return { status: "missing", failure: failure("flow.missing_target", `there is no flow ${step.flow}`) };
@@ -35,13 +34,18 @@ export async function performSubFlow(runner: StepRunner, step: SubFlowStep, plac
     phase: "",
   });
   const own = stop.stoppedItself;
-  if (own?.kind === "aborted") return { status: "failed", failure: failure("flow.child_aborted", `flow ${step.flow} aborted: ${own.reason}`) };
+  if (own?.kind === "aborted")
+    return { status: "failed", failure: failure("flow.child_aborted", `flow ${step.flow} aborted: ${own.reason}`) };
   if (ending === "stopped") return { status: "stopped" };
-  if (ending !== null) return { status: "failed", failure: failure("flow.child_failed", `flow ${step.flow} failed: ${ending.message}`, { flow_id: step.flow, code: ending.code }) };
+  if (ending !== null)
+    return {
+      status: "failed",
+      failure: failure("flow.child_failed", `flow ${step.flow} failed: ${ending.message}`, { flow_id: step.flow, code: ending.code }),
+    };
   return { status: "done", value: resultOf(composed.definition.outputs?.keys() ?? null, scope.own()) };
 }
 
-async function refuse(runner: StepRunner, step: SubFlowStep, place: Place): Promise<Failure | null> {
+async function refuse(runner: StepExecutor, step: SubFlowStep, place: Place): Promise<Failure | null> {
   const { chain, composed: caller } = place.frame;
   const target = runner.run.table.get(step.flow);
   if (target?.definition.source.source === "official" && caller.definition.source.source !== "official") {
@@ -53,7 +57,9 @@ async function refuse(runner: StepRunner, step: SubFlowStep, place: Place): Prom
     if (!allowed) return failure("flow.run_denied", `${pack} may not run ${step.flow}`);
   }
   const chainText = [...chain, step.flow].join(" -> ");
-  if (chain.includes(step.flow)) return failure("flow.recursive", `flow ${step.flow} is already running here: ${chainText}`, { chain: [...chain, step.flow] });
-  if (chain.length >= MAX_CHAIN) return failure("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other: ${chainText}`, { chain: [...chain, step.flow] });
+  if (chain.includes(step.flow))
+    return failure("flow.recursive", `flow ${step.flow} is already running here: ${chainText}`, { chain: [...chain, step.flow] });
+  if (chain.length >= MAX_CHAIN)
+    return failure("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other: ${chainText}`, { chain: [...chain, step.flow] });
   return null;
 }

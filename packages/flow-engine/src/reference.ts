@@ -17,7 +17,9 @@ export interface SyntaxFault {
 }
 
 /** Result of reading one grammar item at a place in a text. */
-export type Scanned<T> = { readonly ok: true; readonly value: T; readonly end: number } | { readonly ok: false; readonly fault: SyntaxFault };
+export type Scanned<T> =
+  | { readonly ok: true; readonly value: T; readonly end: number }
+  | { readonly ok: false; readonly fault: SyntaxFault };
 
 const ESCAPES: ReadonlyMap<string, string> = new Map([
   ["\\", "\\"],
@@ -94,7 +96,7 @@ export function scanQuoted(text: string, start: number): Scanned<string> {
   const quote = text[start];
   let value = "";
   let from = start + 1;
-  for (let at = from; at < text.length; ) {
+  for (let at = from; at < text.length;) {
     const char = text[at];
     if (char === quote) return { ok: true, value: value + text.slice(from, at), end: at + 1 };
     if (char !== "\\") {
@@ -119,7 +121,8 @@ export function scanQuoted(text: string, start: number): Scanned<string> {
 /** Skips blanks between symbols. */
 export function skipBlanks(text: string, start: number): number {
   let at = start;
-  for (let unit = text.charCodeAt(at); unit === 0x20 || unit === 0x09 || unit === 0x0a || unit === 0x0d; unit = text.charCodeAt(at)) at += 1;
+  for (let unit = text.charCodeAt(at); unit === 0x20 || unit === 0x09 || unit === 0x0a || unit === 0x0d; unit = text.charCodeAt(at))
+    at += 1;
   return at;
 }
 

@@ -1,6 +1,7 @@
 import type { AuditSink, Clock, ExecutionMode, FlowId, JsonObject, JsonValue, Logger, RunId } from "@rumi/core";
 import { ContextBudget } from "./context.ts";
 import type { ContextScope } from "./context.ts";
+import type { Step } from "./definition.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
 import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
@@ -117,3 +118,11 @@ export type StepResult =
 
 /** How a list of steps ended: all went by, one failed and aborts, or it was stopped from outside. */
 export type Ending = null | Failure | "stopped";
+
+/** What the single step types need of the whole: the run, its collaborators, and running the steps inside a step. */
+export interface StepExecutor {
+  readonly run: RunState;
+  readonly collaborators: RunCollaborators;
+  /** Runs `steps` in order until one aborts or `place` is stopped. Never throws. */
+  runSteps(steps: readonly Step[], place: Place): Ending | Promise<Ending>;
+}

@@ -4,7 +4,7 @@ import { evaluateCondition } from "./evaluate-condition.ts";
 import { failureOf } from "./failure.ts";
 import { MAX_RETRY_DELAY_SECONDS, STEPS_PER_TURN } from "./limits.ts";
 import { performStep } from "./perform-step.ts";
-import type { Ending, Failure, Place, RunCollaborators, RunState, StepResult, StepStatus } from "./run-state.ts";
+import type { Ending, Failure, Place, RunCollaborators, RunState, StepExecutor, StepResult, StepStatus } from "./run-state.ts";
 import { nextTurn } from "./waiting.ts";
 
 /** What a step that was begun still needs to end. */
@@ -21,7 +21,7 @@ const STOPPED = { status: "stopped" } as const satisfies StepResult;
  * Runs steps one after another, for the top level and every container alike. Steps that have their value at once run
  * without waiting; a run still gives way to other work every few hundred steps, so it can always be stopped.
  */
-export class StepRunner {
+export class StepRunner implements StepExecutor {
   readonly run: RunState;
   readonly collaborators: RunCollaborators;
   #sinceTurn = 0;
@@ -31,10 +31,15 @@ export class StepRunner {
     this.collaborators = collaborators;
   }
 
-  /** Runs `steps` in order until one aborts or `place` is stopped. Never throws. */
   runSteps(steps: readonly Step[], place: Place): Ending | Promise<Ending> {
     for (const [index, step] of steps.entries()) {
-      if (this.#isTurnOver()) return this.#continue(nextTurn().then(() => null), steps, place, index);
+      if (this.#isTurnOver())
+        return this.#continue(
+          nextTurn().then(() => null),
+          steps,
+          place,
+          index,
+        );
       const ending = this.#step(step, place);
       if (ending instanceof Promise) return this.#continue(ending, steps, place, index + 1);
       if (ending !== null) return ending;
@@ -152,14 +157,24 @@ export class StepRunner {
       step_id: step.id,
       phase: step.phase ?? place.phase,
       run_id: this.run.runId,
-      details: { path, type: step.type, status, attempts, ms: Math.round((this.collaborators.clock.monotonic() - startedAt) * 1000) / 1000, ...details },
+      details: {
+        path,
+        type: step.type,
+        status,
+        attempts,
+        ms: Math.round((this.collaborators.clock.monotonic() - startedAt) * 1000) / 1000,
+        ...details,
+      },
     });
   }
 
   /** Records without waiting: flow entries need not be on disk before the next step. */
   record(event: AuditEvent): void {
     this.collaborators.audit.record(event).catch((error: unknown) => {
-      this.collaborators.logger.log("error", "an audit entry of a run could not be written", { run_id: this.run.runId, error: String(error) });
+      this.collaborators.logger.log("error", "an audit entry of a run could not be written", {
+        run_id: this.run.runId,
+        error: String(error),
+      });
     });
   }
 }

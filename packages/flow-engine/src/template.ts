@@ -8,7 +8,11 @@ export type Template =
   | { readonly kind: "text"; readonly parts: readonly (string | Reference)[] };
 
 export type TemplateParse =
-  | { readonly ok: true; readonly template: Template; /** `$ctx.x` or `{{x}}` is in the text: text here, not a reference. */ readonly legacy: boolean }
+  | {
+      readonly ok: true;
+      readonly template: Template;
+      /** `$ctx.x` or `{{x}}` is in the text: text here, not a reference. */ readonly legacy: boolean;
+    }
   | { readonly ok: false; readonly fault: SyntaxFault };
 
 const LEGACY = /\$ctx\.|\{\{[^{}]*\}\}/u;

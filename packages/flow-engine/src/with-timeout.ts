@@ -4,11 +4,20 @@ import type { Place, StepResult } from "./run-state.ts";
 import { StopScope } from "./stop-scope.ts";
 
 /** Performs a step that is no block call within its own timeout, if it has one: everything inside stops then. */
-export function withTimeout(step: Step, place: Place, perform: (place: Place) => StepResult | Promise<StepResult>): StepResult | Promise<StepResult> {
+export function withTimeout(
+  step: Step,
+  place: Place,
+  perform: (place: Place) => StepResult | Promise<StepResult>,
+): StepResult | Promise<StepResult> {
   return step.timeout_ms === null ? perform(place) : timed(step, step.timeout_ms, place, perform);
 }
 
-async function timed(step: Step, timeoutMs: number, place: Place, perform: (place: Place) => StepResult | Promise<StepResult>): Promise<StepResult> {
+async function timed(
+  step: Step,
+  timeoutMs: number,
+  place: Place,
+  perform: (place: Place) => StepResult | Promise<StepResult>,
+): Promise<StepResult> {
   using stop = new StopScope(place.stop);
   const reason = `step ${step.id} took longer than ${timeoutMs / 1000} s`;
   const timer = setTimeout(() => stop.stop({ kind: "step_timeout", code: "flow.step_timeout", reason }), timeoutMs);

@@ -3,12 +3,13 @@ import { sha256, systemClock } from "@rumi/core";
 import { MemoryAudit, silentLogger } from "@rumi/core/testing";
 import type { FlowSource } from "../definition.ts";
 import { FlowRunner } from "../flow-runner.ts";
-import type { FlowRunnerDeps, FlowRunnerOptions, RunOptions } from "../flow-runner.ts";
+import type { FlowRunnerDeps, FlowRunnerOptions } from "../flow-runner.ts";
 import { FlowTable } from "../flow-table.ts";
 import type { SkipRecord } from "../flow-table.ts";
 import { contextHandlers } from "../kernel-handlers.ts";
 import type { BlockCall, BlockOutcome, BlockResolver, BlockRunner, BlockTarget, KernelHandler } from "../ports.ts";
 import type { RunAnswer } from "../run-answer.ts";
+import type { RunOptions } from "../run-options.ts";
 
 /** What a fake block does: gives a value, or an outcome, at once or later. */
 export type FakeBlock = (call: BlockCall, signal: AbortSignal) => BlockOutcome | Promise<BlockOutcome>;
@@ -45,14 +46,32 @@ export function blockGives(value: JsonValue): BlockOutcome {
 }
 
 /** A block's bad end; outcomes of running are retryable, refusals are not. */
-export function blockFails(code: string, message = "it failed", retryable = code.startsWith("sandbox.") && code !== "sandbox.docker_required"): BlockOutcome {
-  return { ok: false, code, error_type: code.slice(code.indexOf(".") + 1), message, execution_mode: retryable ? "container" : "rejected", retryable, duration_ms: 1 };
+export function blockFails(
+  code: string,
+  message = "it failed",
+  retryable = code.startsWith("sandbox.") && code !== "sandbox.docker_required",
+): BlockOutcome {
+  return {
+    ok: false,
+    code,
+    error_type: code.slice(code.indexOf(".") + 1),
+    message,
+    execution_mode: retryable ? "container" : "rejected",
+    retryable,
+    duration_ms: 1,
+  };
 }
 
 /** A flow file with its source: `shared` unless a pack is named. */
-export function flowFile(text: string, source: Partial<FlowSource> & { readonly pack?: string } = {}): { text: string; source: FlowSource } {
+export function flowFile(
+  text: string,
+  source: Partial<FlowSource> & { readonly pack?: string } = {},
+): { text: string; source: FlowSource } {
   const pack = source.pack === undefined ? null : (source.pack as PackId);
-  return { text, source: { source: source.source ?? (pack === null ? "shared" : "pack"), pack_id: pack, file: source.file ?? "test.flow.yaml" } };
+  return {
+    text,
+    source: { source: source.source ?? (pack === null ? "shared" : "pack"), pack_id: pack, file: source.file ?? "test.flow.yaml" },
+  };
 }
 
 export interface TestBenchOptions extends FlowRunnerOptions {
@@ -76,7 +95,11 @@ export class TestBench {
   constructor(files: readonly { text: string; source: FlowSource }[], options: TestBenchOptions = {}) {
     this.blocks = options.blocks ?? new FakeBlocks();
     const handlers = options.handlers ?? contextHandlers();
-    this.table = FlowTable.compose(files, { blocks: this.blocks, handlers, ...(options.skipped === undefined ? {} : { skipped: options.skipped }) });
+    this.table = FlowTable.compose(files, {
+      blocks: this.blocks,
+      handlers,
+      ...(options.skipped === undefined ? {} : { skipped: options.skipped }),
+    });
     this.runner = new FlowRunner(
       {
         table: () => this.table,
