@@ -1,1 +1,7 @@
-export {};
+export { defineBlock } from "./block.ts";
+export type { Block, BlockAnswer } from "./block.ts";
+export { call, getSecret, store } from "./capability.ts";
+export type { CallOptions, CapabilityAnswer } from "./capability.ts";
+export type { BlockContext } from "./context.ts";
+export { del, get, head, httpRequest, networkCheck, patch, post, postJson, put } from "./http.ts";
+export type { HttpAnswer, HttpOptions, NetworkCheck } from "./http.ts";

@@ -1,0 +1,44 @@
+import type { JsonValue } from "@rumi/core";
+import type { CapabilityAnswer } from "./capability.ts";
+import type { HttpAnswer, NetworkCheck } from "./http.ts";
+
+/** What the runner gives to the code inside a sandbox. Nothing of it throws. */
+export interface Host {
+  httpRequest(
+    method: string,
+    url: string,
+    headers: Readonly<Record<string, string>> | undefined,
+    body: string | Uint8Array | undefined,
+    timeoutSeconds: number | undefined,
+    idempotent: boolean | undefined,
+  ): Promise<HttpAnswer>;
+  networkCheck(domain: string, port: number): Promise<NetworkCheck>;
+  call(permissionId: string, args: JsonValue | undefined, timeoutSeconds: number | undefined, requestId: string | undefined): Promise<CapabilityAnswer>;
+}
+
+const HOST = Symbol.for("rumi.host");
+const NO_HOST = { error: "this block has no such socket", error_type: "socket_not_found" };
+
+/** The answers of a place that is no sandbox, such as an author's own tests. */
+const nowhere: Host = {
+  httpRequest: (_method, url) =>
+    Promise.resolve({
+      success: false,
+      status_code: 0,
+      headers: {},
+      body: "",
+      latency_ms: 0,
+      redirect_hops: 0,
+      bytes_read: 0,
+      final_url: url,
+      ...NO_HOST,
+    }),
+  networkCheck: () => Promise.resolve({ allowed: false, reason: NO_HOST.error }),
+  call: () => Promise.resolve({ success: false, output: { success: false, ...NO_HOST }, latency_ms: 0, ...NO_HOST }),
+};
+
+/** The runner's host functions, or ones that answer `socket_not_found`. */
+export function host(): Host {
+  const found = (globalThis as { [HOST]?: Host })[HOST];
+  return found ?? nowhere;
+}

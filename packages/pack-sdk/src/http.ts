@@ -1,0 +1,73 @@
+import type { JsonValue } from "@rumi/core";
+import { host } from "./host.ts";
+
+/** What came of an HTTP request. Every key is always there; `success` means an HTTP answer came whole. */
+export interface HttpAnswer {
+  readonly success: boolean;
+  readonly status_code: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  readonly error: string | null;
+  readonly error_type: string | null;
+  readonly latency_ms: number;
+  readonly redirect_hops: number;
+  readonly bytes_read: number;
+  readonly final_url: string;
+}
+
+export interface NetworkCheck {
+  readonly allowed: boolean;
+  readonly reason: string;
+}
+
+export interface HttpOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  /** Bounds the whole request, redirects included. Default 30. */
+  readonly timeoutSeconds?: number;
+  /** Sends the call's idempotency key, the same over retries. */
+  readonly idempotent?: boolean;
+}
+
+type BodylessOptions = Omit<HttpOptions, "body">;
+
+/** One HTTP request, made by the daemon under the pack's network grant. Never throws. */
+export function httpRequest(method: string, url: string, options: HttpOptions = {}): Promise<HttpAnswer> {
+  return host().httpRequest(method, url, options.headers, options.body, options.timeoutSeconds, options.idempotent);
+}
+
+export function get(url: string, options?: BodylessOptions): Promise<HttpAnswer> {
+  return httpRequest("GET", url, options);
+}
+
+export function head(url: string, options?: BodylessOptions): Promise<HttpAnswer> {
+  return httpRequest("HEAD", url, options);
+}
+
+export function post(url: string, options?: HttpOptions): Promise<HttpAnswer> {
+  return httpRequest("POST", url, options);
+}
+
+/** POST with `data` as JSON and its content type. */
+export function postJson(url: string, data: JsonValue, options: BodylessOptions = {}): Promise<HttpAnswer> {
+  const headers = { "Content-Type": "application/json", ...options.headers };
+  return httpRequest("POST", url, { ...options, headers, body: JSON.stringify(data) });
+}
+
+export function put(url: string, options?: HttpOptions): Promise<HttpAnswer> {
+  return httpRequest("PUT", url, options);
+}
+
+export function patch(url: string, options?: HttpOptions): Promise<HttpAnswer> {
+  return httpRequest("PATCH", url, options);
+}
+
+/** DELETE; the word itself is reserved. */
+export function del(url: string, options?: HttpOptions): Promise<HttpAnswer> {
+  return httpRequest("DELETE", url, options);
+}
+
+/** Whether a request to `domain:port` would be allowed. */
+export function networkCheck(domain: string, port: number): Promise<NetworkCheck> {
+  return host().networkCheck(domain, port);
+}
