@@ -15,6 +15,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const projectRoot = join(here, "..", "..", "..");
 const fromSource = import.meta.url.endsWith(".ts");
 const interrupted = new AbortController();
+let children = 0;
 
 function runDaemon(args: readonly string[], options: { readonly captureStdout: boolean }): Promise<ChildEnd> {
   const program = fromSource
@@ -24,10 +25,12 @@ function runDaemon(args: readonly string[], options: { readonly captureStdout: b
     const child = spawn(process.execPath, [...program, ...args], {
       stdio: ["inherit", options.captureStdout ? "pipe" : "inherit", "inherit"],
     });
+    children += 1;
     let stdout = "";
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
     child.once("error", reject);
     child.once("close", (code, signal) => {
+      children -= 1;
       resolve({ exitCode: code ?? (signal === "SIGINT" ? EXIT.interrupted : EXIT.failed), stdout });
     });
   });
@@ -67,8 +70,9 @@ const world: World = {
   interrupted: interrupted.signal,
 };
 
-// The daemon in the foreground gets the terminal's Ctrl-C itself and ends in order; every other verb leaves with 130.
+// A child daemon gets the terminal's Ctrl-C itself and ends in order; any other wait ends with 130, the second time at once.
 process.on("SIGINT", () => {
+  if (interrupted.signal.aborted && children === 0) process.exit(EXIT.interrupted);
   interrupted.abort();
 });
 

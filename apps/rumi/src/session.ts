@@ -35,7 +35,8 @@ export class Session {
     this.client = createClient({
       url: target.url,
       language: speech.language,
-      fetch: world.fetch,
+      // Ctrl-C ends the wait for any answer; what the daemon does goes on.
+      fetch: (input, init) => world.fetch(input, { ...init, signal: init?.signal ?? world.interrupted }),
       ...(target.token === null ? {} : { token: target.token }),
     });
   }

@@ -1,4 +1,5 @@
 import type { ApprovalErrorCode } from "@rumi/approval";
+import type { AuditErrorCode } from "@rumi/audit";
 import type { FlowErrorCode, FlowLoadCode } from "@rumi/flow-engine";
 import type { SafeFilesErrorCode } from "@rumi/safe-files";
 import type { SandboxErrorCode, SandboxOutcomeCode } from "@rumi/sandbox";
@@ -33,6 +34,7 @@ const TRY_AGAIN = "passes by itself; the answer says when to try again";
 export type PackageCode =
   | ApiErrorCode
   | ApprovalErrorCode
+  | AuditErrorCode
   | Exclude<FlowErrorCode, FlowLoadCode>
   | SafeFilesErrorCode
   | SandboxErrorCode
