@@ -42,5 +42,5 @@ export async function chooseSandbox(config: Config, deps: SandboxDeps): Promise<
   await docker[Symbol.asyncDispose]();
   // Loaded here alone: a strict daemon does not even hold the code that runs blocks on the host.
   const { HostSandbox } = await import("@rumi/sandbox-host");
-  return new HostSandbox({ socketBase: deps.socketBase, runnerRoot: deps.runnerRoot, userData: deps.paths.userData, clock: deps.clock, logger: deps.logger }, { mode: "permissive" });
+  return new HostSandbox({ installation: deps.installation, socketBase: deps.socketBase, runnerRoot: deps.runnerRoot, userData: deps.paths.userData, clock: deps.clock, logger: deps.logger }, { mode: "permissive" });
 }
