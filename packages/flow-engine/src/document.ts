@@ -34,7 +34,9 @@ export interface DocEntry {
 const MAX_STRUCTURE_SYMBOLS = 8 * MAX_FILE_NODES;
 /** Backslashes in double-quoted texts. */
 const MAX_ESCAPES = 20_000;
-const STRUCTURE = new Set(["[", "]", "{", "}", ",", "-", "?", ":"]);
+const STRUCTURE = new Set(["[", "]", "{", "}", ",", "-", "?", ":", "---"]);
+/** How anchors, aliases, tags, directives and quoted texts start. */
+const COUNTED_STARTS = new Set(["&", "*", "!", "%", '"', "'"]);
 
 /** Line and column of offsets of a text whose newlines `counter` knows. */
 export function locator(counter: LineCounter): (offset: number) => { line: number; column: number } {
@@ -79,7 +81,7 @@ function readTokens(text: string, counter: LineCounter, problems: Problems): CST
   for (const lexeme of new Lexer().lex(text)) {
     if (STRUCTURE.has(lexeme)) symbols += 1;
     const first = lexeme[0];
-    if (first === "&" || first === "*" || first === "!" || first === "%") symbols += 1;
+    if (first !== undefined && COUNTED_STARTS.has(first)) symbols += 1;
     if (lexeme === "[" || lexeme === "{") depth += 1;
     if (lexeme === "]" || lexeme === "}") depth -= 1;
     if (first === '"') escapes += lexeme.split("\\").length - 1;

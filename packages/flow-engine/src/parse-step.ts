@@ -2,24 +2,17 @@ import type { StepId } from "@rumi/core";
 import { SYSTEM_PRINCIPAL } from "@rumi/core";
 import { parseCondition } from "./condition.ts";
 import type { Condition } from "./condition.ts";
-import type { RetryPolicy, Step, StepCommon } from "./definition.ts";
+import type { Step, StepCommon } from "./definition.ts";
 import { depthOf, toJson } from "./document.ts";
 import type { DocList, DocMap, DocNode } from "./document.ts";
 import { compileExpression } from "./expression.ts";
 import type { Expression } from "./expression.ts";
 import { Fields, gotText, mapJson, nameOf } from "./fields.ts";
-import {
-  FILE_CALL_SECONDS,
-  FUNCTION_SECONDS,
-  MAX_CONTAINER_NESTING,
-  MAX_RETRY_DELAY_SECONDS,
-  MAX_STEP_INPUT_DEPTH,
-  MAX_STEPS,
-  MOST_STEP_SECONDS,
-} from "./limits.ts";
+import { MAX_CONTAINER_NESTING, MAX_STEP_INPUT_DEPTH, MAX_STEPS } from "./limits.ts";
 import { isContextKey, isPhaseName, isStepId } from "./names.ts";
 import { shown } from "./problems.ts";
 import type { StepReader, StepReaderContext } from "./step-reader.ts";
+import { readPriority, readRetry, readTimeout } from "./step-fields.ts";
 import { readTypedStep, STEP_TYPES } from "./parse-step-type.ts";
 
 const STEP_ID = "a step id of A-Z a-z 0-9 _ . -, at most 128 characters, not starting with __";
@@ -282,43 +275,4 @@ function* textsWithReference(node: DocNode): Generator<DocNode> {
   if (node.kind === "string" && String(node.value).includes("${")) yield node;
   if (node.kind === "list") for (const item of node.items) yield* textsWithReference(item);
   if (node.kind === "map") for (const entry of node.entries) yield* textsWithReference(entry.value);
-}
-
-function readPriority(fields: Fields): number {
-  const field = fields.take("priority");
-  if (field === null) return 100;
-  if (field.node.kind === "number") return Number(field.node.value);
-  fields.warn("flow.invalid_field", "priority", `${field.path} must be a number, got ${gotText(field.node)}; read as 100`);
-  return 100;
-}
-
-function readRetry(fields: Fields): RetryPolicy {
-  const map = fields.map("retry", "flow.invalid_retry");
-  if (map === null) return { max_attempts: 1, delay_seconds: 1, backoff: "fixed" };
-  const retry: RetryPolicy = {
-    max_attempts: map.number("max_attempts", "flow.invalid_retry", { least: 1, most: 10, whole: true, standard: 1 }),
-    delay_seconds: map.number("delay_seconds", "flow.invalid_retry", { least: 0, most: MAX_RETRY_DELAY_SECONDS, standard: 1 }),
-    backoff: map.oneOf("backoff", "flow.invalid_retry", ["fixed", "exponential"], "fixed"),
-  };
-  map.finish();
-  return retry;
-}
-
-function readTimeout(fields: Fields, type: Step["type"]): number | null {
-  const isFileCall = type === "python_file_call" || type === "node_file_call" || type === "file_call";
-  const rule = isFileCall ? FILE_CALL_SECONDS : type === "function" ? FUNCTION_SECONDS : { standard: null, most: MOST_STEP_SECONDS };
-  const field = fields.take("timeout_seconds");
-  if (field === null) return rule.standard === null ? null : rule.standard * 1000;
-  const seconds = field.node.kind === "number" ? Number(field.node.value) : Number.NaN;
-  if (!(seconds > 0)) {
-    fields.fail("flow.invalid_timeout", "timeout_seconds", "a number above 0");
-    return null;
-  }
-  if (seconds > rule.most)
-    fields.warn(
-      "flow.invalid_timeout",
-      "timeout_seconds",
-      `${field.path} must be at most ${rule.most}, got ${seconds}; read as ${rule.most}`,
-    );
-  return Math.min(seconds, rule.most) * 1000;
 }
