@@ -21,17 +21,39 @@ test("everything that is not named fails with EPERM, and clone3 with ENOSYS so t
 });
 
 test("no rule allows a call that reaches past the walls", () => {
-  const open = new Set(buildProfile(list).syscalls.filter((r) => r.action === "SCMP_ACT_ALLOW").flatMap((r) => r.names));
-  for (const name of ["io_uring_setup", "ptrace", "process_vm_readv", "pidfd_getfd", "bpf", "keyctl", "userfaultfd", "mount", "unshare", "setns", "perf_event_open", "memfd_create", "execveat"]) {
+  const open = new Set(
+    buildProfile(list)
+      .syscalls.filter((r) => r.action === "SCMP_ACT_ALLOW")
+      .flatMap((r) => r.names),
+  );
+  for (const name of [
+    "io_uring_setup",
+    "ptrace",
+    "process_vm_readv",
+    "pidfd_getfd",
+    "bpf",
+    "keyctl",
+    "userfaultfd",
+    "mount",
+    "unshare",
+    "setns",
+    "perf_event_open",
+    "memfd_create",
+    "execveat",
+  ]) {
     expect(open.has(name), name).toBe(false);
   }
 });
 
 test("sockets are Unix, IPv4, IPv6 and netlink for routes, and a clone makes no namespace", () => {
   const rules = buildProfile(list).syscalls;
-  const families = rules.filter((r) => r.names.includes("socket")).map((r) => r.args?.map((a) => `${a.op}:${String(a.index)}:${String(a.value)}`));
+  const families = rules
+    .filter((r) => r.names.includes("socket"))
+    .map((r) => r.args?.map((a) => `${a.op}:${String(a.index)}:${String(a.value)}`));
   expect(families).toEqual([["SCMP_CMP_EQ:0:1"], ["SCMP_CMP_EQ:0:2"], ["SCMP_CMP_EQ:0:10"], ["SCMP_CMP_EQ:0:16", "SCMP_CMP_EQ:2:0"]]);
-  expect(rules.filter((r) => r.names.includes("clone")).map((r) => r.args)).toEqual([[{ index: 0, value: 0x7e020000, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }]]);
+  expect(rules.filter((r) => r.names.includes("clone")).map((r) => r.args)).toEqual([
+    [{ index: 0, value: 0x7e020000, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
+  ]);
 });
 
 test.each([

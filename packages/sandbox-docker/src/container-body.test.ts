@@ -55,7 +55,10 @@ test("X10 an OCI runtime is passed on, and nothing else changes", () => {
   const plain = createContainerBody(SPEC, PLACE);
   const other = createContainerBody(SPEC, { ...PLACE, ociRuntime: "runsc" });
   expect(other.HostConfig["Runtime"]).toBe("runsc");
-  expect({ ...other, HostConfig: { ...other.HostConfig, Runtime: undefined } }).toEqual({ ...plain, HostConfig: { ...plain.HostConfig, Runtime: undefined } });
+  expect({ ...other, HostConfig: { ...other.HostConfig, Runtime: undefined } }).toEqual({
+    ...plain,
+    HostConfig: { ...plain.HostConfig, Runtime: undefined },
+  });
 });
 
 test.each(["PATH", "RUMI_PACK_ID", "LANG", "A=B", "", "LD PRELOAD"])("the extra environment name %j is refused", (name) => {
@@ -86,7 +89,12 @@ test("a job has the same walls, its own command and no runner", () => {
   expect({ ...body.HostConfig, Mounts: null }).toEqual({ ...instance.HostConfig, Mounts: null });
   expect(body.HostConfig["Mounts"]).toEqual([]);
   expect(body).toMatchObject({ Entrypoint: ["true"], WorkingDir: "/work", User: "65534:65534" });
-  expect(body.Labels).toMatchObject({ "rumi.managed": "true", "rumi.principal": "my_pack", "rumi.type": "job", "rumi.installation": "1234" });
+  expect(body.Labels).toMatchObject({
+    "rumi.managed": "true",
+    "rumi.principal": "my_pack",
+    "rumi.type": "job",
+    "rumi.installation": "1234",
+  });
 });
 
 test("a container's name holds its purpose, at most 40 characters of the pack and 12 of the id", () => {

@@ -114,7 +114,9 @@ export class DockerInstance implements Instance {
     const timer = setTimeout(() => fail(`the runner did not connect in ${String(READY_TIMEOUT_MS)} ms`), READY_TIMEOUT_MS);
     const onAbort = (): void => fail("the start was called off");
     signal?.addEventListener("abort", onAbort, { once: true });
-    void this.#exit.then((exit) => fail(exit.kind === "exited" ? `the container ended with exit code ${String(exit.code)}` : "the engine was lost"));
+    void this.#exit.then((exit) =>
+      fail(exit.kind === "exited" ? `the container ended with exit code ${String(exit.code)}` : "the engine was lost"),
+    );
     const started = engine.start(containerId);
     started.catch(failed.reject);
     try {

@@ -51,7 +51,10 @@ export async function runJob(engine: Engine, name: string, body: ContainerBody, 
     const stderr = cap.sink();
     const output = await engine.attach(containerId);
     const ended = new Promise<void>((resolve) => {
-      output.on("end", resolve).on("close", resolve).on("error", () => resolve());
+      output
+        .on("end", resolve)
+        .on("close", resolve)
+        .on("error", () => resolve());
     });
     engine.demux(output, stdout.stream, stderr.stream);
     const exit = engine.nextExit(containerId, watch.signal);

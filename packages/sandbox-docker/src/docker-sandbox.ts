@@ -180,9 +180,11 @@ export class DockerSandbox implements Sandbox {
   async #startInstance(spec: InstanceSpec, signal: AbortSignal | undefined): Promise<DockerInstance> {
     const image = await this.#images.use(spec.runtime);
     if (image === null) throw new SandboxError("sandbox.image_missing", `the image for ${spec.runtime} is not there`);
-    const socketMounts = Object.entries(spec.sockets).map(
-      ([name, source]): Mount => ({ source, target: `/run/rumi/${name}`, read_only: true }),
-    );
+    const socketMounts = Object.entries(spec.sockets).map(([name, source]): Mount => ({
+      source,
+      target: `/run/rumi/${name}`,
+      read_only: true,
+    }));
     await Promise.all([
       mkdir(this.#sockets, { recursive: true, mode: 0o700 }),
       checkMounts([...spec.mounts, ...socketMounts], this.#mountRules(Object.values(spec.sockets))),
@@ -323,7 +325,9 @@ export class DockerSandbox implements Sandbox {
       if (error.code !== "sandbox.image_missing" || runtime === null) return error;
       const ref = this.#options.images[runtime];
       const remedy = imageRemedy({ ref, imageId: null, present: false, moved: false, pinLost: false });
-      return new SandboxError("sandbox.image_missing", `the image ${ref} is not there; it is never pulled by itself`, { remedy: error.remedy ?? remedy });
+      return new SandboxError("sandbox.image_missing", `the image ${ref} is not there; it is never pulled by itself`, {
+        remedy: error.remedy ?? remedy,
+      });
     }
     if (error instanceof EngineError && error.failure === "gone") {
       this.#probe = null;

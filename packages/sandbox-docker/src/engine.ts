@@ -77,7 +77,16 @@ export class Engine {
 
   constructor(socketPath: string) {
     // The members set to undefined keep dockerode from taking another engine out of DOCKER_HOST.
-    this.#options = { socketPath, protocol: "http", host: undefined, port: undefined, ca: undefined, cert: undefined, key: undefined, timeout: undefined };
+    this.#options = {
+      socketPath,
+      protocol: "http",
+      host: undefined,
+      port: undefined,
+      ca: undefined,
+      cert: undefined,
+      key: undefined,
+      timeout: undefined,
+    };
     this.#docker = new Docker(this.#options);
   }
 

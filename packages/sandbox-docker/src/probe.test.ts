@@ -16,11 +16,23 @@ const FACTS: EngineFacts = {
   defaultRuntime: "runc",
   runtimes: ["runc"],
 };
-const image = (over: Partial<ImageFacts> = {}): ImageFacts => ({ ref: "rumi-base-python:dev", imageId: "sha256:a", present: true, moved: false, pinLost: false, ...over });
+const image = (over: Partial<ImageFacts> = {}): ImageFacts => ({
+  ref: "rumi-base-python:dev",
+  imageId: "sha256:a",
+  present: true,
+  moved: false,
+  pinLost: false,
+  ...over,
+});
 const SETTINGS = { engineSocket: "/var/run/docker.sock", ociRuntime: undefined };
 
 test("an engine with every wall is available, without weakness or warning", () => {
-  expect(describeEngine(FACTS, { python: image(), node: image() }, SETTINGS)).toMatchObject({ available: true, weaknesses: [], warnings: [], oci_runtime: "runc" });
+  expect(describeEngine(FACTS, { python: image(), node: image() }, SETTINGS)).toMatchObject({
+    available: true,
+    weaknesses: [],
+    warnings: [],
+    oci_runtime: "runc",
+  });
 });
 
 test.each([
@@ -56,11 +68,18 @@ test("X87 a moved name warns, a pinned image that is gone is missing with its re
 });
 
 test("a runtime the engine does not know makes it unavailable", () => {
-  expect(describeEngine(FACTS, { python: image(), node: image() }, { ...SETTINGS, ociRuntime: "runsc" })).toMatchObject({ available: false, oci_runtime: "runsc" });
+  expect(describeEngine(FACTS, { python: image(), node: image() }, { ...SETTINGS, ociRuntime: "runsc" })).toMatchObject({
+    available: false,
+    oci_runtime: "runsc",
+  });
 });
 
 test("no engine is an answer with a remedy, not an error", () => {
-  expect(describeNoEngine({ python: "a", node: "b" }, "ENOENT")).toMatchObject({ available: false, runtimes: { python: { ref: "a", present: false } }, remedy: expect.stringContaining("engine-up.sh") as unknown });
+  expect(describeNoEngine({ python: "a", node: "b" }, "ENOENT")).toMatchObject({
+    available: false,
+    runtimes: { python: { ref: "a", present: false } },
+    remedy: expect.stringContaining("engine-up.sh") as unknown,
+  });
 });
 
 test.each([

@@ -21,7 +21,7 @@ export interface DockerHarness extends SandboxHarness {
   readonly docker: Docker;
   readonly installation: string;
   /** Another sandbox over the same folders: a daemon that was started again. */
-  again(options?: Partial<DockerSandboxOptions>, installation?: string): DockerSandbox;
+  readonly again: (options?: Partial<DockerSandboxOptions>, installation?: string) => DockerSandbox;
 }
 
 /** A sandbox of an installation of its own, and what it must not leave. */
@@ -35,7 +35,14 @@ export async function dockerHarness(options: Partial<DockerSandboxOptions> = {})
   const docker = new Docker({ socketPath: ENGINE_SOCKET, host: undefined, protocol: "http" });
   const again = (over: Partial<DockerSandboxOptions> = {}, of = installation): DockerSandbox =>
     new DockerSandbox(
-      { installation: of, socketBase, runnerRoot: runnerRoot(), userData: join(folder.path, "user_data"), clock: systemClock, logger: silentLogger },
+      {
+        installation: of,
+        socketBase,
+        runnerRoot: runnerRoot(),
+        userData: join(folder.path, "user_data"),
+        clock: systemClock,
+        logger: silentLogger,
+      },
       { engineSocket: ENGINE_SOCKET, images: { python: "rumi-base-python:dev", node: "rumi-base-node:dev" }, ...options, ...over },
     );
   return {

@@ -12,7 +12,10 @@ const ECHO = contractFile("echo", "python");
 const HANGS = contractFile("hangs", "python");
 
 /** A scene that also hands out its Docker harness. */
-function inDocker(test: (scene: SandboxScene, harness: DockerHarness) => Promise<void>, options: Parameters<typeof dockerHarness>[0] = {}): () => Promise<void> {
+function inDocker(
+  test: (scene: SandboxScene, harness: DockerHarness) => Promise<void>,
+  options: Parameters<typeof dockerHarness>[0] = {},
+): () => Promise<void> {
   return async () => {
     let harness: DockerHarness | undefined;
     await inScene(
@@ -37,28 +40,56 @@ test(
       NetworkSettings: { Networks: Record<string, unknown>; Ports: Record<string, unknown> };
     };
     expect(info.Config.User).toBe("65534:65534");
-    expect(info.Config.Env.filter((entry) => entry.includes("=")).map((entry) => entry.split("=")[0]).sort()).toEqual([
-      "HOME", "LANG", "PATH", "PYTHONPATH", "RUMI_CAPABILITY_SOCKET", "RUMI_EGRESS_SOCKET", "RUMI_PACK_ID", "TMPDIR",
+    expect(
+      info.Config.Env.filter((entry) => entry.includes("="))
+        .map((entry) => entry.split("=")[0])
+        .sort(),
+    ).toEqual(["HOME", "LANG", "PATH", "PYTHONPATH", "RUMI_CAPABILITY_SOCKET", "RUMI_EGRESS_SOCKET", "RUMI_PACK_ID", "TMPDIR"]);
+    expect(info.Mounts.map((mount) => `${mount.Destination} ${mount.RW ? "rw" : "ro"}`).sort()).toEqual([
+      "/pack ro",
+      "/run/rumi/runner ro",
+      "/runner ro",
     ]);
-    expect(info.Mounts.map((mount) => `${mount.Destination} ${mount.RW ? "rw" : "ro"}`).sort()).toEqual(["/pack ro", "/run/rumi/runner ro", "/runner ro"]);
     expect(info.HostConfig).toMatchObject({
-      NetworkMode: "none", Privileged: false, ReadonlyRootfs: true, CapDrop: ["ALL"], CapAdd: null, Devices: null, Memory: 268_435_456,
-      MemorySwap: 268_435_456, NanoCpus: 1_000_000_000, PidsLimit: 128, AutoRemove: false, IpcMode: "private", CgroupnsMode: "private",
-      LogConfig: { Type: "none" }, Binds: null, PortBindings: null, ExtraHosts: null, Dns: null,
+      NetworkMode: "none",
+      Privileged: false,
+      ReadonlyRootfs: true,
+      CapDrop: ["ALL"],
+      CapAdd: null,
+      Devices: null,
+      Memory: 268_435_456,
+      MemorySwap: 268_435_456,
+      NanoCpus: 1_000_000_000,
+      PidsLimit: 128,
+      AutoRemove: false,
+      IpcMode: "private",
+      CgroupnsMode: "private",
+      LogConfig: { Type: "none" },
+      Binds: null,
+      PortBindings: null,
+      ExtraHosts: null,
+      Dns: null,
     });
     expect(info.HostConfig["MaskedPaths"]).toContain("/proc/kcore");
     expect(info.LogPath).toBe("");
     expect(Object.keys(info.NetworkSettings.Networks)).toEqual(["none"]);
-    expect(info.Config.Labels).toMatchObject({ "rumi.managed": "true", "rumi.instance": instance.spec.instance_id, "rumi.pack_id": "contract_pack" });
+    expect(info.Config.Labels).toMatchObject({
+      "rumi.managed": "true",
+      "rumi.instance": instance.spec.instance_id,
+      "rumi.pack_id": "contract_pack",
+    });
     expect(JSON.stringify(info)).not.toContain("docker.sock");
   }),
 );
 
 test(
   "X9 a missing image is told with its command, and nothing is pulled or left",
-  inDocker(async (s) => {
-    await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.image_missing", remedy: "docker pull rumi-not-there:never" });
-  }, { images: { python: "rumi-not-there:never", node: "rumi-base-node:dev" } }),
+  inDocker(
+    async (s) => {
+      await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.image_missing", remedy: "docker pull rumi-not-there:never" });
+    },
+    { images: { python: "rumi-not-there:never", node: "rumi-base-node:dev" } },
+  ),
 );
 
 test(
@@ -110,29 +141,39 @@ test("X47 a lost engine ends calls as instance_lost and refuses new ones; back a
   await using folder = await temporaryFolder("rumi-px-");
   await using proxy = new EngineProxy(join(folder.path, "engine.sock"), ENGINE_SOCKET);
   await proxy.open();
-  await inDocker(async (s, { sandbox }) => {
-    const instance = await s.start("python");
-    const running = s.run(instance, HANGS);
-    await proxy.cut();
-    expect(await running).toMatchObject({ kind: "instance_lost" });
-    expect(await instance.gone).toMatchObject({ kind: "instance_lost" });
-    expect(await sandbox.probe({ fresh: true })).toMatchObject({ available: false });
-    await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required", remedy: expect.any(String) as unknown });
-    await proxy.open();
-    expect(await sandbox.probe({ fresh: true })).toMatchObject({ available: true });
-    const next = await s.start("python");
-    expect(await s.value(next, ECHO, 1)).toEqual({ input: 1, run_id: null });
-    await sandbox.sweep();
-    expect(await sandbox.list()).toHaveLength(1);
-  }, { engineSocket: proxy.path })();
+  await inDocker(
+    async (s, { sandbox }) => {
+      const instance = await s.start("python");
+      const running = s.run(instance, HANGS);
+      await proxy.cut();
+      expect(await running).toMatchObject({ kind: "instance_lost" });
+      expect(await instance.gone).toMatchObject({ kind: "instance_lost" });
+      expect(await sandbox.probe({ fresh: true })).toMatchObject({ available: false });
+      await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required", remedy: expect.any(String) as unknown });
+      await proxy.open();
+      expect(await sandbox.probe({ fresh: true })).toMatchObject({ available: true });
+      const next = await s.start("python");
+      expect(await s.value(next, ECHO, 1)).toEqual({ input: 1, run_id: null });
+      await sandbox.sweep();
+      expect(await sandbox.list()).toHaveLength(1);
+    },
+    { engineSocket: proxy.path },
+  )();
 });
 
 test("X8 without an engine the probe answers with a remedy and a start is refused", async () => {
   await using folder = await temporaryFolder();
-  await inDocker(async (s, { sandbox }) => {
-    expect(await sandbox.probe()).toMatchObject({ available: false, isolation: "container", remedy: expect.stringContaining("engine-up") as unknown });
-    await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required" });
-  }, { engineSocket: join(folder.path, "nobody.sock") })();
+  await inDocker(
+    async (s, { sandbox }) => {
+      expect(await sandbox.probe()).toMatchObject({
+        available: false,
+        isolation: "container",
+        remedy: expect.stringContaining("engine-up") as unknown,
+      });
+      await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required" });
+    },
+    { engineSocket: join(folder.path, "nobody.sock") },
+  )();
 });
 
 test("the engine is the configured one, whatever DOCKER_HOST says", async () => {
@@ -171,16 +212,22 @@ test(
 
 test(
   "with a group for sockets, the runner reaches its socket through that group",
-  inDocker(async (s) => {
-    expect(await s.value(await s.start("python"), ECHO, 1)).toEqual({ input: 1, run_id: null });
-  }, { socketGid: 4711 }),
+  inDocker(
+    async (s) => {
+      expect(await s.value(await s.start("python"), ECHO, 1)).toEqual({ input: 1, run_id: null });
+    },
+    { socketGid: 4711 },
+  ),
 );
 
 test(
   "a runtime the engine does not know is refused before anything is made",
-  inDocker(async (s) => {
-    await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required" });
-  }, { ociRuntime: "no-such-runtime" }),
+  inDocker(
+    async (s) => {
+      await expect(s.start("python")).rejects.toMatchObject({ code: "sandbox.docker_required" });
+    },
+    { ociRuntime: "no-such-runtime" },
+  ),
 );
 
 test(
@@ -214,7 +261,12 @@ test(
   inDocker(async (s, { sandbox }) => {
     const script = "import sys, os; print('out'); print('err', file=sys.stderr); sys.exit(os.getuid() == 65534 and 7)";
     expect(await sandbox.job(job({ argv: ["python3", "-c", script] }))).toEqual({
-      exit_code: 7, stdout: "out\n", stderr: "err\n", truncated: false, timed_out: false, oom_killed: false,
+      exit_code: 7,
+      stdout: "out\n",
+      stderr: "err\n",
+      truncated: false,
+      timed_out: false,
+      oom_killed: false,
     });
     expect(await s.harness.leftovers()).toEqual([]);
   }),
@@ -222,7 +274,11 @@ test(
 
 test.each([
   ["over its output cap is cut", { argv: ["python3", "-c", "print('x' * 50000)"] }, { exit_code: 0, truncated: true }],
-  ["over its deadline is killed", { argv: ["python3", "-c", "import time; time.sleep(60)"], timeout_ms: 300 }, { timed_out: true, oom_killed: false }],
+  [
+    "over its deadline is killed",
+    { argv: ["python3", "-c", "import time; time.sleep(60)"], timeout_ms: 300 },
+    { timed_out: true, oom_killed: false },
+  ],
   ["over its memory says so", { argv: ["python3", "-c", "x = bytearray(b'x' * (1 << 28))"] }, { exit_code: 137, oom_killed: true }],
   ["has no network", { argv: ["python3", "-c", "import socket; print(socket.if_nameindex())"] }, { stdout: "[(1, 'lo')]\n" }],
 ])("a job that %s", async (_name, over, expected) => {

@@ -118,7 +118,9 @@ export class HostInstance implements Instance {
     });
     this.#child = child;
     child.once("error", () => this.#exited.resolve("could not be started"));
-    child.once("exit", (code, name) => this.#exited.resolve(name === null ? `ended with exit code ${String(code)}` : `was ended by ${name}`));
+    child.once("exit", (code, name) =>
+      this.#exited.resolve(name === null ? `ended with exit code ${String(code)}` : `was ended by ${name}`),
+    );
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => {});
     const fail = (message: string): void => failed.reject(new SandboxError("sandbox.start_failed", message));
@@ -133,7 +135,8 @@ export class HostInstance implements Instance {
       const opening = RunnerSession.open(stream, {
         spec,
         clock,
-        onFault: (fault) => this.#finish({ kind: fault.code === "protocol_error" ? "protocol_error" : "instance_lost", message: fault.message }),
+        onFault: (fault) =>
+          this.#finish({ kind: fault.code === "protocol_error" ? "protocol_error" : "instance_lost", message: fault.message }),
         explainLoss: async () => ({ kind: "crashed", message: `the runner ${await this.#ending()}` }),
         roots: {
           pack: sourceOf(spec, "/pack") ?? home,

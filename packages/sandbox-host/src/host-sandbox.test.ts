@@ -14,7 +14,14 @@ async function hostHarness(): Promise<SandboxHarness & { readonly sandbox: HostS
   const [socketBase, packs] = [join(folder.path, "s"), join(folder.path, "packs")];
   for (const path of [socketBase, packs]) await mkdir(path, { mode: 0o700 });
   const sandbox = new HostSandbox(
-    { installation: "0123456789", socketBase, runnerRoot: runnerRoot(), userData: join(folder.path, "user_data"), clock: systemClock, logger: silentLogger },
+    {
+      installation: "0123456789",
+      socketBase,
+      runnerRoot: runnerRoot(),
+      userData: join(folder.path, "user_data"),
+      clock: systemClock,
+      logger: silentLogger,
+    },
     { mode: "permissive" },
   );
   return {
@@ -45,16 +52,21 @@ const SHOW = {
   "blocks/show.mjs": "export const run = () => ({ ...process.env });\n",
 };
 
-test.each([["python", "blocks/show.py"], ["node", "blocks/show.mjs"]] as const)("X52 the environment of a %s block holds nothing of the daemon's", async (runtime, file) => {
+test.each([
+  ["python", "blocks/show.py"],
+  ["node", "blocks/show.mjs"],
+] as const)("X52 the environment of a %s block holds nothing of the daemon's", async (runtime, file) => {
   const secret = "RUMI_TEST_SECRET_OF_THE_DAEMON";
   process.env[secret] = "x";
   try {
     await inScene(hostHarness, async (s) => {
       const instance = await s.start(runtime, { mounts: await s.pack(SHOW) });
       const environment = (await s.value(instance, file)) as Record<string, string>;
-      expect(Object.keys(environment).filter((name) => name !== "PWD" && name !== "OLDPWD" && name !== "SHLVL" && name !== "_").sort()).toEqual([
-        "HOME", "LANG", "PATH", "PYTHONPATH", "RUMI_CAPABILITY_SOCKET", "RUMI_EGRESS_SOCKET", "RUMI_PACK_ID", "TMPDIR",
-      ]);
+      expect(
+        Object.keys(environment)
+          .filter((name) => name !== "PWD" && name !== "OLDPWD" && name !== "SHLVL" && name !== "_")
+          .sort(),
+      ).toEqual(["HOME", "LANG", "PATH", "PYTHONPATH", "RUMI_CAPABILITY_SOCKET", "RUMI_EGRESS_SOCKET", "RUMI_PACK_ID", "TMPDIR"]);
       expect(environment["HOME"]).not.toBe(process.env["HOME"]);
     });
   } finally {
@@ -64,7 +76,10 @@ test.each([["python", "blocks/show.py"], ["node", "blocks/show.mjs"]] as const)(
 
 test("a process that left its group is ended with its instance", async () => {
   await inScene(hostHarness, async (s) => {
-    const files = { "blocks/daemon.py": "import os, time\ndef run(input, context):\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            time.sleep(600)\n        os._exit(0)\n    return True\n" };
+    const files = {
+      "blocks/daemon.py":
+        "import os, time\ndef run(input, context):\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            time.sleep(600)\n        os._exit(0)\n    return True\n",
+    };
     const instance = await s.start("python", { mounts: await s.pack(files) });
     expect(await s.value(instance, "blocks/daemon.py")).toBe(true);
     await s.sandbox.stop(instance);

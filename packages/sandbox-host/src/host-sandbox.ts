@@ -3,7 +3,18 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Clock, Logger } from "@rumi/core";
-import type { HeldInstance, Instance, InstanceSpec, JobResult, RunResult, RunSpec, Runtime, RuntimeImage, Sandbox, SandboxProbe } from "@rumi/sandbox";
+import type {
+  HeldInstance,
+  Instance,
+  InstanceSpec,
+  JobResult,
+  RunResult,
+  RunSpec,
+  Runtime,
+  RuntimeImage,
+  Sandbox,
+  SandboxProbe,
+} from "@rumi/sandbox";
 import { checkMounts, InstanceSockets, SandboxError } from "@rumi/sandbox";
 import { HostInstance } from "./host-instance.ts";
 import { killProcessesOf, processesOf } from "./marked-processes.ts";
@@ -86,7 +97,9 @@ export class HostSandbox implements Sandbox {
     this.#starting.add(spec.instance_id);
     try {
       if (!(await this.probe()).runtimes[spec.runtime].present) {
-        throw new SandboxError("sandbox.image_missing", `no ${spec.runtime} interpreter on the host`, { remedy: `install ${spec.runtime}` });
+        throw new SandboxError("sandbox.image_missing", `no ${spec.runtime} interpreter on the host`, {
+          remedy: `install ${spec.runtime}`,
+        });
       }
       const { userData, socketBase } = this.#deps;
       await checkMounts(spec.mounts, { userData, enginePaths: [], socketBases: [socketBase], ownSocketFolders: [] });

@@ -11,7 +11,8 @@ async function scene() {
   const snapshot = join(userData, "packs/p/snapshots/aa");
   const own = join(folder.path, "sockets/own");
   const other = join(folder.path, "sockets/other");
-  for (const path of [snapshot, own, other, join(folder.path, "engine"), join(folder.path, "plain")]) await mkdir(path, { recursive: true });
+  for (const path of [snapshot, own, other, join(folder.path, "engine"), join(folder.path, "plain")])
+    await mkdir(path, { recursive: true });
   await writeFile(join(folder.path, "engine/engine.sock"), "");
   const rules: MountRules = {
     userData,
@@ -24,7 +25,17 @@ async function scene() {
       () => "accepted",
       (error: unknown) => (error as { details: { rule: string } }).details.rule,
     );
-  return { folder, root: folder.path, userData, snapshot, own, other, rules, rule, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+  return {
+    folder,
+    root: folder.path,
+    userData,
+    snapshot,
+    own,
+    other,
+    rules,
+    rule,
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
 }
 
 test("a snapshot, a plain folder and the instance's own socket folder are accepted", async () => {
@@ -77,13 +88,23 @@ test.each(["relative", "/a/../b", "/a/", "/a\0b", "/missing-folder-of-a-test"])(
   expect(await s.rule(source)).not.toBe("accepted");
 });
 
-test.each(["/", "/proc", "/proc/1", "/sys/fs", "/dev/shm", "/runner", "/usr", "/usr/lib/python3", "/etc/passwd", "/run", "/run/rumi", "pack"])(
-  "the target %s belongs to the sandbox",
-  async (target) => {
-    await using s = await scene();
-    expect(await s.rule(s.snapshot, target)).not.toBe("accepted");
-  },
-);
+test.each([
+  "/",
+  "/proc",
+  "/proc/1",
+  "/sys/fs",
+  "/dev/shm",
+  "/runner",
+  "/usr",
+  "/usr/lib/python3",
+  "/etc/passwd",
+  "/run",
+  "/run/rumi",
+  "pack",
+])("the target %s belongs to the sandbox", async (target) => {
+  await using s = await scene();
+  expect(await s.rule(s.snapshot, target)).not.toBe("accepted");
+});
 
 test("two mounts may not share a target, and a refusal names no host path", async () => {
   await using s = await scene();

@@ -30,15 +30,7 @@ export type {
 
 export { checkMounts, SOCKET_TARGET } from "./check-mounts.ts";
 export type { MountRules } from "./check-mounts.ts";
-export {
-  clipUtf8,
-  failedRun,
-  failureOfEnd,
-  isAlive,
-  isRunOk,
-  noFacts,
-  outcomeCode,
-} from "./run-result.ts";
+export { clipUtf8, failedRun, failureOfEnd, isAlive, isRunOk, noFacts, outcomeCode } from "./run-result.ts";
 
 export { InstanceSockets, MAX_SOCKET_PATH_BYTES, RUNNER_SOCKET } from "./instance-sockets.ts";
 export type { InstanceSocketsOptions } from "./instance-sockets.ts";

@@ -20,7 +20,8 @@ const BLOCKS: Readonly<Record<string, ContractBlock>> = {
     fake: ({ input, context }) => ({ input, run_id: context["run_id"] ?? null }),
   },
   prints: {
-    python: "import sys\ndef run(input, context):\n    print('{\"forged\": 1}')\n    print('to stderr', file=sys.stderr)\n    return 'real'\n",
+    python:
+      "import sys\ndef run(input, context):\n    print('{\"forged\": 1}')\n    print('to stderr', file=sys.stderr)\n    return 'real'\n",
     node: "export const run = () => { console.log('{\"forged\": 1}'); console.error('to stderr'); return 'real'; };\n",
     fake: ({ log }) => {
       log("stdout", '{"forged": 1}\n');

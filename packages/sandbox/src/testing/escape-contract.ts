@@ -2,7 +2,6 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import type { JsonValue } from "@rumi/core";
 import { describe, expect, test } from "vitest";
 import type { Instance, Runtime } from "../ports.ts";
 import { contractFile, contractFiles } from "./contract-pack.ts";
@@ -112,6 +111,11 @@ def run(input, context):
 `,
 };
 
+interface Found {
+  readonly environment: never;
+  readonly files: never;
+}
+
 /**
  * Attempts to get out, as tests, for adapters whose isolation is `container`. `hostilePacks` is the folder
  * that holds the hostile example packs.
@@ -125,55 +129,85 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
     await s.start(runtime, { mounts: await s.pack(spies()) });
 
   describe(`${name}: attempts to get out`, () => {
-    test("X30 no network answers: host, bridge, metadata, internet, abstract sockets, vsock, DNS", scene(async (s) => {
-      const abstract = `rumi-hostile-${s.spec("python", []).instance_id}`;
-      const tcp = createServer((socket) => socket.destroy());
-      const unix = createServer((socket) => socket.destroy());
-      await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
-      await new Promise<void>((resolve) => unix.listen(`\0${abstract}`, resolve));
-      try {
-        const { port } = tcp.address() as AddressInfo;
-        for (const [runtime, file] of [["python", "blocks/attempts.py"], ["node", "blocks/attempts_node.mjs"]] as const) {
-          const instance = await hostile(s, "hostile_network", runtime);
-          const { interfaces, ...attempts } = (await s.value(instance, file, { port, abstract })) as Record<string, JsonValue>;
-          expect(Object.keys(attempts).length).toBeGreaterThan(3);
-          for (const [attempt, ending] of Object.entries(attempts)) expect(`${attempt} ${String(ending)}`).toMatch(/ failed: /u);
-          if (interfaces !== undefined) expect(interfaces).toEqual(["lo"]);
+    test(
+      "X30 no network answers: host, bridge, metadata, internet, abstract sockets, vsock, DNS",
+      scene(async (s) => {
+        const abstract = `rumi-hostile-${s.spec("python", []).instance_id}`;
+        const tcp = createServer((socket) => socket.destroy());
+        const unix = createServer((socket) => socket.destroy());
+        await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+        await new Promise<void>((resolve) => unix.listen(`\0${abstract}`, resolve));
+        try {
+          const { port } = tcp.address() as AddressInfo;
+          for (const [runtime, file] of [
+            ["python", "blocks/attempts.py"],
+            ["node", "blocks/attempts_node.mjs"],
+          ] as const) {
+            const instance = await hostile(s, "hostile_network", runtime);
+            const { interfaces, ...attempts } = (await s.value(instance, file, { port, abstract })) as Record<string, string> & {
+              interfaces?: string[];
+            };
+            expect(Object.keys(attempts).length).toBeGreaterThan(3);
+            for (const [attempt, ending] of Object.entries(attempts)) expect(`${attempt} ${ending}`).toMatch(/ failed: /u);
+            if (interfaces !== undefined) expect(interfaces).toEqual(["lo"]);
+          }
+        } finally {
+          tcp.close();
+          unix.close();
         }
-      } finally {
-        tcp.close();
-        unix.close();
-      }
-    }));
+      }),
+    );
 
-    test("X31 X34 calls that reach past the walls fail with EPERM or ENOSYS; no capability, no new privileges, filtered, nobody", scene(async (s) => {
-      const instance = await hostile(s, "hostile_filesystem");
-      const { status, ...calls } = (await s.value(instance, "blocks/syscalls.py")) as Record<string, JsonValue>;
-      expect(Object.keys(calls).length).toBeGreaterThan(20);
-      for (const [call, ending] of Object.entries(calls)) {
-        expect(`${call}: ${String(ending)}`).toMatch(/: (Operation not permitted|Function not implemented)$/u);
-      }
-      expect(status).toMatchObject({ CapEff: "0000000000000000", CapPrm: "0000000000000000", CapBnd: "0000000000000000", NoNewPrivs: "1", Seccomp: "2" });
-      expect(status).toMatchObject({ Uid: "65534\t65534\t65534\t65534" });
-    }));
+    test(
+      "X31 X34 calls that reach past the walls fail with EPERM or ENOSYS; no capability, no new privileges, filtered, nobody",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_filesystem");
+        const { status, ...calls } = (await s.value(instance, "blocks/syscalls.py")) as Record<string, string> & { status: never };
+        expect(Object.keys(calls).length).toBeGreaterThan(20);
+        for (const [call, ending] of Object.entries(calls)) {
+          expect(`${call}: ${ending}`).toMatch(/: (Operation not permitted|Function not implemented)$/u);
+        }
+        expect(status).toMatchObject({
+          CapEff: "0000000000000000",
+          CapPrm: "0000000000000000",
+          CapBnd: "0000000000000000",
+          NoNewPrivs: "1",
+          Seccomp: "2",
+        });
+        expect(status).toMatchObject({ Uid: "65534\t65534\t65534\t65534" });
+      }),
+    );
 
-    test("X32 X33 X35 X36 X39 nothing outside /tmp is written, nothing written runs, PID 1 is out of reach, no host path is shown", scene(async (s) => {
-      const instance = await hostile(s, "hostile_filesystem");
-      const { environment, files, ...attempts } = (await s.value(instance, "blocks/attempts.py")) as Record<string, JsonValue>;
-      for (const [attempt, ending] of Object.entries(attempts)) expect(`${attempt}: ${String(ending)}`).toMatch(/: failed: /u);
-      expect(Object.keys(environment as object).sort()).toEqual([
-        "HOME", "LANG", "PATH", "PYTHONPATH", "RUMI_CAPABILITY_SOCKET", "RUMI_EGRESS_SOCKET", "RUMI_PACK_ID", "TMPDIR",
-      ]);
-      expect(JSON.stringify({ environment, files })).not.toContain(s.harness.folder);
-      expect(await s.value(instance, "blocks/attempts.py")).toMatchObject({ files });
-    }));
+    test(
+      "X32 X33 X35 X36 X39 nothing outside /tmp is written, nothing written runs, PID 1 is out of reach, no host path is shown",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_filesystem");
+        const { environment, files, ...attempts } = (await s.value(instance, "blocks/attempts.py")) as Record<string, string> & Found;
+        for (const [attempt, ending] of Object.entries(attempts)) expect(`${attempt}: ${ending}`).toMatch(/: failed: /u);
+        expect(Object.keys(environment).sort()).toEqual([
+          "HOME",
+          "LANG",
+          "PATH",
+          "PYTHONPATH",
+          "RUMI_CAPABILITY_SOCKET",
+          "RUMI_EGRESS_SOCKET",
+          "RUMI_PACK_ID",
+          "TMPDIR",
+        ]);
+        expect(JSON.stringify({ environment, files })).not.toContain(s.harness.folder);
+        expect(await s.value(instance, "blocks/attempts.py")).toMatchObject({ files });
+      }),
+    );
 
     test.each(["python", "node"] as const)("X35 a %s call reaches neither PID 1 nor the call beside it through /proc", async (runtime) => {
       await inScene(makeHarness, async (s) => {
         const instance = await spyInstance(s, runtime);
         const abort = new AbortController();
         const beside = s.run(instance, contractFile("hangs", runtime), {}, {}, abort.signal);
-        const seen = (await s.value(instance, runtime === "python" ? "blocks/others.py" : "blocks/others.mjs")) as { seen: number; reached: string[] };
+        const seen = (await s.value(instance, runtime === "python" ? "blocks/others.py" : "blocks/others.mjs")) as {
+          seen: number;
+          reached: string[];
+        };
         abort.abort();
         await beside;
         expect(seen.seen).toBeGreaterThan(1);
@@ -181,12 +215,16 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       });
     });
 
-    test("X37 the runner's socket is gone, and no call holds a connection", scene(async (s) => {
-      const instance = await hostile(s, "hostile_runner_socket");
-      const found = (await s.value(instance, "blocks/connect.py")) as { connect: string; sockets: number[] };
-      expect(found.connect).toMatch(/^(FileNotFoundError|ConnectionRefusedError)$/u);
-      expect(found.sockets).toEqual([]);
-    }));
+    test(
+      "X37 the runner's socket is gone, and no call holds a connection",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_runner_socket");
+        const found = (await s.value(instance, "blocks/connect.py")) as { connect: string; sockets: number[] };
+        expect(found.connect).toMatch(/^(FileNotFoundError|ConnectionRefusedError)$/u);
+        // 3 is the call's own result pipe.
+        expect(found.sockets.filter((descriptor) => descriptor !== 3)).toEqual([]);
+      }),
+    );
 
     test.each(["python", "node"] as const)("X38 a %s call that forges frames harms no other call", async (runtime) => {
       await inScene(makeHarness, async (s) => {
@@ -218,27 +256,32 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       });
     });
 
-    test("a call that kills everything it can ends as a crash and leaves a serving sandbox", scene(async (s) => {
-      const mounts = await s.packFrom(join(hostilePacks, "hostile_exit"));
-      const instance = await s.start("python", { mounts });
-      expect((await s.run(instance, "blocks/leave.py", { how: "kill_everything" })).kind).toMatch(/^(crashed|oom_killed|instance_lost)$/u);
-      const next = (await s.run(instance, "blocks/leave.py", { how: "exit" })).kind;
-      expect(next).toMatch(/^(crashed|instance_lost)$/u);
-      const node = await s.start("node", { mounts });
-      expect(await s.run(node, "blocks/leave_node.mjs")).toMatchObject({ kind: "crashed", exit_code: 3 });
-      expect(await s.run(node, "blocks/leave_node.mjs", { how: "abort" })).toMatchObject({ kind: "crashed" });
-    }));
-
-    test.each([["python", "blocks/eat.py"], ["node", "blocks/eat_node.mjs"]] as const)(
-      "X19 300 MiB in %s end as oom_killed, and the next call is fine",
-      async (runtime, file) => {
-        await inScene(makeHarness, async (s) => {
-          const instance = await hostile(s, "hostile_memory", runtime);
-          expect(await s.run(instance, file)).toMatchObject({ kind: "oom_killed" });
-          expect(await s.value(instance, file, { megabytes: 5 })).toEqual({ megabytes: 5 });
-        });
-      },
+    test(
+      "a call that kills everything it can ends as a crash and leaves a serving sandbox",
+      scene(async (s) => {
+        const mounts = await s.packFrom(join(hostilePacks, "hostile_exit"));
+        const instance = await s.start("python", { mounts });
+        expect((await s.run(instance, "blocks/leave.py", { how: "kill_everything" })).kind).toMatch(
+          /^(crashed|oom_killed|instance_lost)$/u,
+        );
+        const next = (await s.run(instance, "blocks/leave.py", { how: "exit" })).kind;
+        expect(next).toMatch(/^(crashed|instance_lost)$/u);
+        const node = await s.start("node", { mounts });
+        expect(await s.run(node, "blocks/leave_node.mjs")).toMatchObject({ kind: "crashed", exit_code: 3 });
+        expect(await s.run(node, "blocks/leave_node.mjs", { how: "abort" })).toMatchObject({ kind: "crashed" });
+      }),
     );
+
+    test.each([
+      ["python", "blocks/eat.py"],
+      ["node", "blocks/eat_node.mjs"],
+    ] as const)("X19 300 MiB in %s end as oom_killed, and the next call is fine", async (runtime, file) => {
+      await inScene(makeHarness, async (s) => {
+        const instance = await hostile(s, "hostile_memory", runtime);
+        expect(await s.run(instance, file)).toMatchObject({ kind: "oom_killed" });
+        expect(await s.value(instance, file, { megabytes: 5 })).toEqual({ megabytes: 5 });
+      });
+    });
 
     test.each(["sleep", "busy", "deaf", "deaf_child"])("X20 hanging (%s) ends at the deadline with nothing left", async (how) => {
       await inScene(makeHarness, async (s) => {
@@ -249,13 +292,19 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       });
     });
 
-    test("X20 a busy Node call ends at the deadline too", scene(async (s) => {
-      const instance = await hostile(s, "hostile_hanging", "node");
-      expect(await s.run(instance, "blocks/hang_node.mjs", { how: "busy" }, { timeout_ms: 500 })).toMatchObject({ kind: "timeout" });
-      expect(await s.run(instance, "blocks/hang_node.mjs", {}, { timeout_ms: 500 })).toMatchObject({ kind: "timeout" });
-    }));
+    test(
+      "X20 a busy Node call ends at the deadline too",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_hanging", "node");
+        expect(await s.run(instance, "blocks/hang_node.mjs", { how: "busy" }, { timeout_ms: 500 })).toMatchObject({ kind: "timeout" });
+        expect(await s.run(instance, "blocks/hang_node.mjs", {}, { timeout_ms: 500 })).toMatchObject({ kind: "timeout" });
+      }),
+    );
 
-    test.each([["bomb.py", {}], ["daemon.py", { left_behind: 1 }]])("X21 %s leaves no survivor, and the slots come back", async (block, value) => {
+    test.each([
+      ["bomb.py", {}],
+      ["daemon.py", { left_behind: 1 }],
+    ])("X21 %s leaves no survivor, and the slots come back", async (block, value) => {
       await inScene(makeHarness, async (s) => {
         const source = await readBlock(hostilePacks, `hostile_fork_bomb/blocks/${block}`);
         const mounts = await s.pack({ ...spies(), [`blocks/${block}`]: source });
@@ -270,60 +319,77 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       });
     });
 
-    test("X24 globals, environment, /tmp, /dev/shm and files do not outlive a call", scene(async (s) => {
-      const instance = await spyInstance(s);
-      const before = await s.value(instance, "blocks/find_traces.py");
-      await s.value(instance, "blocks/leave_traces.py");
-      const after = await s.value(instance, "blocks/find_traces.py");
-      expect(after).toMatchObject({ builtins: false, tmp: [], own: [], shm: [] });
-      expect((after as { environment: string[] }).environment).toEqual((before as { environment: string[] }).environment);
-      expect((after as { descriptors: unknown[] }).descriptors).toEqual((before as { descriptors: unknown[] }).descriptors);
-    }));
+    test(
+      "X24 globals, environment, /tmp, /dev/shm and files do not outlive a call",
+      scene(async (s) => {
+        const instance = await spyInstance(s);
+        const before = await s.value(instance, "blocks/find_traces.py");
+        await s.value(instance, "blocks/leave_traces.py");
+        const after = await s.value(instance, "blocks/find_traces.py");
+        expect(after).toMatchObject({ builtins: false, tmp: [], own: [], shm: [] });
+        expect((after as { environment: string[] }).environment).toEqual((before as { environment: string[] }).environment);
+        expect((after as { descriptors: unknown[] }).descriptors).toEqual((before as { descriptors: unknown[] }).descriptors);
+      }),
+    );
 
-    test("X26 X44 floods of output end at the cap and change no result", scene(async (s) => {
-      const instance = await hostile(s, "hostile_output_flood");
-      const log = collectLog();
-      const printed = await s.run(instance, "blocks/prints.py", {}, { on_log: log.on_log });
-      expect(printed).toMatchObject({ kind: "ok", log: { bytes: 262_144, dropped: 5 * 1024 * 1024 - 262_144 } });
-      const flooded = await s.run(instance, "blocks/flood.py", { seconds: 2 });
-      expect(flooded).toMatchObject({ kind: "ok", log: { bytes: 262_144 } });
-      expect(flooded.log.dropped).toBeGreaterThan(0);
-      expect(await s.run(instance, "blocks/result.py")).toMatchObject({ kind: "response_too_large" });
-    }));
+    test(
+      "X26 X44 floods of output end at the cap and change no result",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_output_flood");
+        const log = collectLog();
+        const printed = await s.run(instance, "blocks/prints.py", {}, { on_log: log.on_log });
+        expect(printed).toMatchObject({ kind: "ok", log: { bytes: 262_144, dropped: 5 * 1024 * 1024 - 262_144 } });
+        const flooded = await s.run(instance, "blocks/flood.py", { seconds: 2 });
+        expect(flooded).toMatchObject({ kind: "ok", log: { bytes: 262_144 } });
+        expect(flooded.log.dropped).toBeGreaterThan(0);
+        expect(await s.run(instance, "blocks/result.py")).toMatchObject({ kind: "response_too_large" });
+      }),
+    );
 
-    test.each([["python", "blocks/prints.py"], ["node", "blocks/prints_node.mjs"]] as const)("X12 forged output of %s stays output", async (runtime, file) => {
+    test.each([
+      ["python", "blocks/prints.py"],
+      ["node", "blocks/prints_node.mjs"],
+    ] as const)("X12 forged output of %s stays output", async (runtime, file) => {
       await inScene(makeHarness, async (s) => {
         const instance = await hostile(s, "hostile_printing", runtime);
         expect(await s.value(instance, file)).toEqual({ answer: 42 });
       });
     });
 
-    test("X41 a pack that uses up everything it can does not keep another from answering", scene(async (s) => {
-      const instance = await hostile(s, "hostile_fork_bomb");
-      const other = await s.start("python");
-      const exhausting = s.value(instance, "blocks/exhaust.py", { spin_seconds: 1 });
-      for (let call = 0; call < 5; call += 1) expect(await s.value(other, contractFile("echo", "python"), call)).toEqual({ input: call, run_id: null });
-      const found = (await exhausting) as Record<string, number[]>;
-      expect(found["open files"]?.[0]).toBeLessThan(256);
-      expect(found["inodes"]?.[0]).toBeLessThanOrEqual(16_384);
-      expect(found["disk"]?.[0]).toBeLessThanOrEqual(64 * 1024 * 1024);
-      expect(await s.value(instance, "blocks/bomb.py")).toMatchObject({ stopped_by: "BlockingIOError" });
-    }));
+    test(
+      "X41 a pack that uses up everything it can does not keep another from answering",
+      scene(async (s) => {
+        const instance = await hostile(s, "hostile_fork_bomb");
+        const other = await s.start("python");
+        const exhausting = s.value(instance, "blocks/exhaust.py", { spin_seconds: 1 });
+        for (let call = 0; call < 5; call += 1)
+          expect(await s.value(other, contractFile("echo", "python"), call)).toEqual({ input: call, run_id: null });
+        const found = (await exhausting) as Record<string, number[]>;
+        expect(found["open files"]?.[0]).toBeLessThan(256);
+        expect(found["inodes"]?.[0]).toBeLessThanOrEqual(16_384);
+        expect(found["disk"]?.[0]).toBeLessThanOrEqual(64 * 1024 * 1024);
+        expect(await s.value(instance, "blocks/bomb.py")).toMatchObject({ stopped_by: "BlockingIOError" });
+      }),
+    );
 
-    test("X42 X43 hostile bytecode, .pth files and sitecustomize are ignored", scene(async (s) => {
-      const spy = await spyInstance(s);
-      const { tag, pyc } = (await s.value(spy, "blocks/bytecode.py")) as { tag: string; pyc: string };
-      const mounts = await s.packFrom(join(hostilePacks, "hostile_tampering"));
-      const root = mounts[0]?.source ?? "";
-      await mkdir(join(root, "blocks/__pycache__"));
-      await writeFile(join(root, `blocks/__pycache__/helper.${tag}.pyc`), Buffer.from(pyc, "base64"));
-      for (const folder of ["", "blocks"]) {
-        await writeFile(join(root, folder, "evil.pth"), "import sys; sys.modules['sitecustom_pth'] = sys\n");
-        for (const module of ["sitecustomize", "usercustomize"]) await writeFile(join(root, folder, `${module}.py`), "raise SystemExit('ran')\n");
-      }
-      const instance = await s.start("python", { mounts });
-      expect(await s.value(instance, "blocks/uses_helper.py")).toEqual({ helper: "source", ran_by_itself: [] });
-    }));
+    test(
+      "X42 X43 hostile bytecode, .pth files and sitecustomize are ignored",
+      scene(async (s) => {
+        const spy = await spyInstance(s);
+        const { tag, pyc } = (await s.value(spy, "blocks/bytecode.py")) as { tag: string; pyc: string };
+        const mounts = await s.packFrom(join(hostilePacks, "hostile_tampering"));
+        const root = mounts[0]?.source ?? "";
+        await mkdir(join(root, "blocks/__pycache__"));
+        await writeFile(join(root, `blocks/__pycache__/helper.${tag}.pyc`), Buffer.from(pyc, "base64"));
+        for (const folder of ["", "blocks"]) {
+          await writeFile(join(root, folder, "evil.pth"), "import sys; sys.modules['sitecustom_pth'] = sys\n");
+          for (const module of ["sitecustomize", "usercustomize"])
+            await writeFile(join(root, folder, `${module}.py`), "raise SystemExit('ran')\n");
+        }
+        const instance = await s.start("python", { mounts });
+        expect(await s.value(instance, "blocks/uses_helper.py")).toEqual({ helper: "source", ran_by_itself: [] });
+      }),
+    );
   });
 }
 

@@ -25,8 +25,8 @@ export interface FakeCall {
   readonly instance: InstanceSpec;
   readonly state: Map<string, JsonValue>;
   readonly signal: AbortSignal;
-  log(stream: "stdout" | "stderr", text: string): void;
-  chunk(value: JsonValue): void;
+  readonly log: (stream: "stdout" | "stderr", text: string) => void;
+  readonly chunk: (value: JsonValue) => void;
 }
 
 /** A block of a `FakeSandbox`: a value, or a thrown `FakeFailure`; any other throw is a `block_error`. */
@@ -202,7 +202,9 @@ export class FakeSandbox implements Sandbox {
     const over = AbortSignal.timeout(spec.timeout_ms);
     const any = AbortSignal.any([over, fake.abort.signal, ...(signal === undefined ? [] : [signal])]);
     const stopped = new Promise<RunFailureType>((resolve) => {
-      any.addEventListener("abort", () => resolve(over.aborted ? "timeout" : fake.end === null ? "cancelled" : failureOfEnd(fake.end)), { once: true });
+      any.addEventListener("abort", () => resolve(over.aborted ? "timeout" : fake.end === null ? "cancelled" : failureOfEnd(fake.end)), {
+        once: true,
+      });
     });
     let streaming = false;
     const chunk = (value: JsonValue): void => {

@@ -76,7 +76,13 @@ export class SandboxScene {
     return await this.sandbox.start(this.spec(runtime, over.mounts ?? (await this.pack()), over));
   }
 
-  async run(instance: Instance, file: string, input: JsonValue = {}, over: Partial<RunSpec> = {}, signal?: AbortSignal): Promise<RunResult> {
+  async run(
+    instance: Instance,
+    file: string,
+    input: JsonValue = {},
+    over: Partial<RunSpec> = {},
+    signal?: AbortSignal,
+  ): Promise<RunResult> {
     return await this.sandbox.run(
       instance,
       {
