@@ -96,6 +96,7 @@ export class Session {
     if (error instanceof UsageError) return this.refuse(EXIT.usage, "cli.usage", error.message);
     if (error instanceof ClientError) {
       const text = this.say(`error.${error.code}`, { url: this.target.url });
+      if (error.code === "client.timeout") return this.refuse(EXIT.timeout, error.code, text, "rumi run list");
       return this.refuse(EXIT.unreachable, error.code, text, error.code === "client.unreachable" ? "rumi start" : null);
     }
     return this.refuse(EXIT.failed, "cli.failed", error instanceof Error ? error.message : String(error));

@@ -105,7 +105,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     const bytes =
       row.method === "GET"
         ? new Uint8Array()
-        : await readBody(c.req.raw, c.env?.incoming, { maxBytes: limits.maxBodyBytes, timeoutMs: limits.bodySeconds * 1000 });
+        : await readBody(c.req.raw, c.env ?? {}, { maxBytes: limits.maxBodyBytes, timeoutMs: limits.bodySeconds * 1000 });
     const json = parseBody(bytes, c.req.header("content-type") ?? null);
     const query = parsePart(row.query, plainQuery(c), "request.invalid", "the query is not valid");
     const body = parsePart(row.body, json, "request.invalid", "the body is not valid");

@@ -13,14 +13,17 @@ export interface BodyLimits {
 }
 
 /** The bytes of a request's body, counted while read. Empty when there is none. @throws ApiError `request.too_large` `request.bad_length` `request.media_type` */
-export async function readBody(request: Request, incoming: HttpBindings["incoming"] | undefined, limits: BodyLimits): Promise<Uint8Array> {
+export async function readBody(request: Request, node: Partial<HttpBindings>, limits: BodyLimits): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding !== "") throw new ApiError("request.media_type", "a body with a content encoding is not accepted");
   const declared = request.headers.get("content-length");
   if (declared !== null && !/^\d{1,15}$/u.test(declared)) throw new ApiError("request.bad_length", "Content-Length is not a number");
   if (declared !== null && Number(declared) > limits.maxBytes) throw tooLarge(limits);
+  const { incoming, outgoing } = node;
   if (incoming !== undefined) {
     if (declared === null && incoming.headers["transfer-encoding"] === undefined) return new Uint8Array();
+    // Only now is a client that asks first told to send its body.
+    if (incoming.headers.expect?.toLowerCase() === "100-continue") outgoing?.writeContinue();
     return await collect(incoming, limits);
   }
   if (request.body === null) return new Uint8Array();

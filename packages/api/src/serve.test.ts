@@ -60,6 +60,16 @@ test("H1 over the wire a body that never comes does not delay the 401", async ()
   expect(answer).toMatch(/^HTTP\/1\.1 401 /u);
 });
 
+test("H1 a client that asks before it sends is invited only with a token", async () => {
+  const house = new FakeHouse();
+  const token = await house.token("approve");
+  await using server = await serveApi(house.api, LOOPBACK);
+  const head =
+    "POST /api/packs/scan HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n";
+  expect(await raw(server, `${head}\r\n`)).toMatch(/^HTTP\/1\.1 401 /u);
+  expect(await raw(server, `${head}Authorization: Bearer ${token}\r\n\r\n{}`)).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /u);
+});
+
 test("H6 over the wire a foreign Host, also in an absolute URL, is 421", async () => {
   const house = new FakeHouse();
   await using server = await serveApi(house.api, LOOPBACK);

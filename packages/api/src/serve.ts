@@ -51,9 +51,12 @@ export async function serveApi(api: Api, options: ServeOptions): Promise<ApiServ
   const listener = getRequestListener(fetch, {
     errorHandler: () => api.refuse(new ApiError("request.invalid", "the request line or host is malformed")),
   });
-  server.on("request", (incoming: HttpBindings["incoming"], outgoing: HttpBindings["outgoing"]) => {
+  const serve = (incoming: HttpBindings["incoming"], outgoing: HttpBindings["outgoing"]): void => {
     void listener(incoming, outgoing);
-  });
+  };
+  server.on("request", serve);
+  // Node would invite the body before the token is seen.
+  server.on("checkContinue", serve);
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     refuseUnparsable(error, socket);
   });

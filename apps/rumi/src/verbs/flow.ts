@@ -45,7 +45,7 @@ export function addFlowVerbs(program: Command, act: Act): void {
       .option("-i, --input <key=value>", "one input, JSON or text; may be repeated", collect, [])
       .option("-f, --file <file>", "inputs as a JSON object")
       .option("--timeout <seconds>", "longest time the run may take")
-      .option("--async", "print the run's id and leave")
+      .option("--async", "print the run's id and leave; for runs over five minutes")
       .option("--idempotency-key <key>", "the same key and inputs are one run"),
     async (session, [id = ""], options) => {
       const inputs = await readInputs(session, options["input"] as readonly string[], options["file"] as string | undefined);

@@ -5,7 +5,7 @@ import { ROUTES } from "../route-table.ts";
 import type { RouteName, TableRoute } from "../route-table.ts";
 
 /** Codes of the client itself. */
-export type ClientErrorCode = "client.unreachable" | "client.not_rumi";
+export type ClientErrorCode = "client.unreachable" | "client.timeout" | "client.not_rumi";
 
 /** No answer of a Rumi daemon came. */
 export class ClientError extends RumiError<ClientErrorCode> {}
@@ -51,7 +51,7 @@ export type ApiAnswer<Data> = { readonly status: number; readonly requestId: str
 
 /** A typed caller of the API. A refusal is an answer; only silence throws. */
 export interface Client {
-  /** Calls one route by its name. @throws ClientError `client.unreachable` `client.not_rumi` */
+  /** Calls one route by its name. @throws ClientError `client.unreachable` `client.timeout` `client.not_rumi` */
   call<const Name extends RouteName>(name: Name, input?: CallInput<Name>): Promise<ApiAnswer<CallData<Name>>>;
 }
 
@@ -86,6 +86,7 @@ export function createClient(options: ClientOptions): Client {
         text = await response.text();
       } catch (error) {
         if (signal?.aborted === true) throw error;
+        if (isSlowAnswer(error)) throw new ClientError("client.timeout", "the answer took too long; the work goes on", { cause: error });
         throw new ClientError("client.unreachable", "the daemon does not answer", {
           cause: error,
           details: { url: options.url },
@@ -95,6 +96,13 @@ export function createClient(options: ClientOptions): Client {
       return readAnswer(name, response, text);
     },
   };
+}
+
+/** True when Node's fetch gave up waiting: it waits 300 seconds for an answer to begin. */
+function isSlowAnswer(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+  return code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT";
 }
 
 function addressOf(base: string, path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>>): URL {
