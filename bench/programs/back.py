@@ -1,0 +1,2 @@
+def run(input_data, context=None):
+    return input_data

@@ -1,0 +1,26 @@
+import type { Report } from "./report.ts";
+
+/** What we aim at, as ratios within one run where they can be. A miss is said, never failed. */
+export function compareWithTargets(report: Report): void {
+  const { p50, p95, perSecond, value } = {
+    p50: (id: string) => report.p50(id),
+    p95: (id: string) => report.p95(id),
+    perSecond: (id: string) => report.perSecond(id),
+    value: (id: string) => report.value(id),
+  };
+  report.target("Python isolated, paced / raw paced round trip", p50("python.paced") / p50("raw.python.paced"), "at most", 6, "x");
+  report.target("Python isolated, closed loop, p50", p50("python"), "at most", 1.2, "ms");
+  report.target("Python isolated, closed loop, p95", p95("python"), "at most", 4, "ms");
+  report.target("Python isolated, 8 callers", perSecond("python.c8"), "at least", 700, "/s");
+  report.target("docker run / Python isolated", p50("run.python") / p50("python"), "at least", 100, "x");
+  report.target("Node reuse / raw round trip", p50("node.reuse") / p50("raw.node"), "at most", 4, "x");
+  report.target("Node single-use, paced / raw paced round trip", p50("node.paced") / p50("raw.node.paced"), "at most", 8, "x");
+  report.target("cold first answer / engine create + start, Python", p50("cold.python") / p50("engine.python"), "at most", 2, "x");
+  report.target("cold first answer / engine create + start, Node", p50("cold.node") / p50("engine.node"), "at most", 2, "x");
+  report.target("flow of 40 isolated Python steps", p50("flow.40"), "at most", 100, "ms");
+  report.target("1 MiB in and out", p50("python.mib"), "at most", 6, "ms");
+  report.target("memory per idle warm container, Python", value("memory.python"), "at most", 12, "MB");
+  report.target("memory per idle warm container, Node reuse", value("memory.node.reuse"), "at most", 20, "MB");
+  report.target("whole path over HTTP - port, Python, closed loop", p50("http.python") - p50("python"), "at most", 1, "ms");
+  report.target("whole path over HTTP - port, Python, paced", p50("http.python.paced") - p50("python.paced"), "at most", 1, "ms");
+}
