@@ -1,5 +1,5 @@
 import { systemClock } from "@rumi/core";
-import type { Digest, FlowId, JsonObject } from "@rumi/core";
+import type { Digest, JsonObject } from "@rumi/core";
 import { FlowRunner, FlowTable } from "@rumi/flow-engine";
 import type { BlockRunner, FlowFile } from "@rumi/flow-engine";
 import { closedLoop } from "../measure.ts";
@@ -39,7 +39,7 @@ function runner(text: string, blocks: BlockRunner): FlowRunner {
 }
 
 async function run(flows: FlowRunner, id: string, inputs: JsonObject = {}): Promise<void> {
-  const answer = await flows.run(id as FlowId, inputs, { caller: "bench", trigger: "api" });
+  const answer = await flows.run(id, inputs, { caller: "bench", trigger: "api" });
   if (answer.state !== "completed" || answer.failed_steps.length > 0) throw new Error(JSON.stringify(answer).slice(0, 2000));
 }
 
