@@ -316,6 +316,17 @@ test("flow run takes JSON and text inputs, prints the result on stdout and the r
   expect((await world.run("flow", "run", "hello", "-f", "/none.json")).exitCode).toBe(2);
 });
 
+test("an input that the flow declares as text stays text, though it could be a number", async () => {
+  const { house: made, world } = await house();
+  const get = made.deps.flows.get.bind(made.deps.flows);
+  made.deps.flows.get = async (id) => {
+    const flow = await get(id);
+    return flow === null ? null : { ...flow, inputs: { zip: { type: "string" }, n: { type: "integer" } } };
+  };
+  const { stdout } = await world.run("flow", "run", "hello", "-i", "zip=12345", "-i", "n=5", "-i", "other=6");
+  expect(JSON.parse(stdout)).toEqual({ zip: "12345", n: 5, other: 6 });
+});
+
 test("offline verbs call rumid and keep its exit code", async () => {
   const { world } = await house();
   world.daemonEnd = {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT } from "./exit-codes.ts";
 import { createAct } from "./verb.ts";
 import type { Outcome } from "./verb.ts";
+import { addAuditVerbs } from "./verbs/audit.ts";
 import { addCompletionVerb } from "./verbs/completion.ts";
 import { addContainerVerbs } from "./verbs/container.ts";
 import { addDaemonVerbs } from "./verbs/daemon.ts";
@@ -20,6 +21,7 @@ export function createProgram(world: World, outcome: Outcome): Command {
     .option("--lang <language>", "en or ja");
   const act = createAct(world, outcome);
   addDaemonVerbs(program, act);
+  addAuditVerbs(program, act);
   addPackVerbs(program, act);
   addFlowVerbs(program, act);
   addContainerVerbs(program, act);

@@ -148,7 +148,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
   app.onError((error, c) => refuse(c, error));
 
   async function refuse(c: ApiContext, error: unknown): Promise<Response> {
-    const failure = failureOf(error);
+    const failure = failureOf(error, namedInPath(c.req.path));
     if (failure.internal) await recordInternal(deps, c, error);
     if (failure.status === 401 || failure.status === 403 || failure.status === 421) await recordDenied(deps, c, failure);
     return fail(c, failure, typeof failure.details["allow"] === "string" ? { Allow: failure.details["allow"] } : {});
@@ -182,6 +182,12 @@ function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
 function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {
   const match = /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "");
   return match?.[1] === undefined ? null : deps.tokens.verify(match[1]);
+}
+
+/** The pack, flow or run that a path names, for remedies. Only what is plainly an id. */
+function namedInPath(path: string): Record<string, string> {
+  const match = /^\/api\/(pack|flow|run)s\/([\w.-]{1,160})(?:\/|$)/u.exec(path);
+  return match?.[1] === undefined || match[2] === undefined ? {} : { [`${match[1]}_id`]: match[2] };
 }
 
 /** Query as plain values; a repeated name becomes a list, which every schema here refuses. @throws ApiError `request.invalid` */

@@ -32,12 +32,12 @@ const INTERNAL: Failure = {
   internal: true,
 };
 
-/** What an error that reached the border becomes. Anything that is not a known `RumiError` is one plain 500. */
-export function failureOf(error: unknown): Failure {
+/** What an error that reached the border becomes. Anything that is not a known `RumiError` is one plain 500. `hints` fill holes of its remedy. */
+export function failureOf(error: unknown, hints: Readonly<Record<string, string>> = {}): Failure {
   if (!(error instanceof RumiError)) return INTERNAL;
   const entry = codeEntry(error.code);
   if (!isKnownCode(error.code) && entry.status === 500) return INTERNAL;
-  const remedy = error.remedy ?? (entry.remedy === null ? undefined : fillRemedy(entry.remedy, error.details));
+  const remedy = error.remedy ?? (entry.remedy === null ? undefined : fillRemedy(entry.remedy, { ...hints, ...error.details }));
   const issues = error.details["issues"] as readonly RequestIssue[] | undefined;
   const asked = error.details["retry_after_seconds"];
   const retryAfterSeconds = typeof asked === "number" ? asked : entry.status === 429 ? DEFAULT_RETRY_SECONDS : null;

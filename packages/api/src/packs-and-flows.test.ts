@@ -1,3 +1,4 @@
+import { RumiError } from "@rumi/core";
 import { expect, test } from "vitest";
 import { ask } from "./testing/ask.ts";
 import { FakeHouse } from "./testing/index.ts";
@@ -169,6 +170,13 @@ test("a failed run has its code's status, the run in data, and no path or second
     "ValueError: bad file <path> here",
     false,
   ]);
+});
+
+test("a remedy names the flow of the path when the error does not", async () => {
+  const house = new FakeHouse();
+  house.deps.runs.run = () => Promise.reject(new RumiError("flow.input_type", "inputs.name must be string, got number"));
+  const answer = await ask(house, "POST", "/api/flows/hello/run", { token: await house.token("run") });
+  expect([answer.status, answer.json.code, answer.json.data?.["remedy"]]).toEqual([400, "flow.input_type", "rumi flow show hello"]);
 });
 
 test("an aborted run is 200", async () => {

@@ -48,7 +48,7 @@ export function addFlowVerbs(program: Command, act: Act): void {
       .option("--async", "print the run's id and leave; for runs over five minutes")
       .option("--idempotency-key <key>", "the same key and inputs are one run"),
     async (session, [id = ""], options) => {
-      const inputs = await readInputs(session, options["input"] as readonly string[], options["file"] as string | undefined);
+      const inputs = await readInputs(session, id, options["input"] as readonly string[], options["file"] as string | undefined);
       const timeout = options["timeout"] === undefined ? undefined : Number(options["timeout"]);
       if (timeout !== undefined && !Number.isFinite(timeout)) throw new UsageError(session.say("flow.bad_timeout"));
       const key = options["idempotencyKey"] as string | undefined;
@@ -66,7 +66,7 @@ export function addFlowVerbs(program: Command, act: Act): void {
         showJson(session, run.result ?? null);
         session.note(`${run.state}  ${run.execution_mode ?? ""}  ${run.run_id}`.replaceAll(/ {3,}/gu, "  "));
         for (const warning of run.warnings ?? []) session.note(`  ${session.say("review.warning")}: ${packValue(warning)}`);
-        for (const step of run.failed_steps ?? []) session.note(`  ${session.say("flow.failed_step")}: ${packValue(step)}`);
+        for (const step of run.failed_steps ?? []) tellFailedStep(session, step);
       });
     },
   );
@@ -119,6 +119,16 @@ export function addFlowVerbs(program: Command, act: Act): void {
   );
 }
 
+/** One failed step for a person: which, why, and what to type. */
+function tellFailedStep(session: Session, step: unknown): void {
+  const { step_path, step_id, code, message, remedy } = (typeof step === "object" && step !== null ? step : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const words = [step_path ?? step_id, code, message].filter((word) => typeof word === "string");
+  session.note(`  ${session.say("flow.failed_step")}: ${packLine(words.join("  "))}`);
+  if (typeof remedy === "string") session.note(`    ${session.say("cli.remedy")}: ${packLine(remedy)}`);
+}
+
 /** Collects a repeated option. */
 function collect(value: string, previous: readonly string[]): readonly string[] {
   return [...previous, value];
@@ -129,7 +139,12 @@ function showJson(session: Session, value: unknown): void {
   session.line(safeJson(value, 2));
 }
 
-async function readInputs(session: Session, pairs: readonly string[], file: string | undefined): Promise<Record<string, never>> {
+async function readInputs(
+  session: Session,
+  flowId: string,
+  pairs: readonly string[],
+  file: string | undefined,
+): Promise<Record<string, never>> {
   const inputs: Record<string, unknown> = {};
   if (file !== undefined) {
     const text = await session.world.readText(file);
@@ -138,13 +153,26 @@ async function readInputs(session: Session, pairs: readonly string[], file: stri
     if (typeof read !== "object" || read === null || Array.isArray(read)) throw new UsageError(session.say("flow.bad_file", { file }));
     Object.assign(inputs, read);
   }
-  for (const pair of pairs) {
+  const split = pairs.map((pair) => {
     const at = pair.indexOf("=");
     if (at < 1) throw new UsageError(session.say("flow.bad_input", { input: pair }));
-    const text = pair.slice(at + 1);
-    inputs[pair.slice(0, at)] = parseJson(text) ?? (text === "null" ? null : text);
+    return { name: pair.slice(0, at), text: pair.slice(at + 1), value: parseJson(pair.slice(at + 1)) };
+  });
+  const couldBeText = split.some(({ value }) => value !== undefined && typeof value !== "string");
+  const texts = couldBeText ? await textInputs(session, flowId) : new Set<string>();
+  for (const { name, text, value } of split) {
+    inputs[name] = value === undefined || (texts.has(name) && typeof value !== "string") ? text : value;
   }
   return inputs as Record<string, never>;
+}
+
+/** Inputs that the flow declares as text: `-i zip=01234` stays text for them. None when the flow cannot be read. */
+async function textInputs(session: Session, flowId: string): Promise<ReadonlySet<string>> {
+  const shown = await session.client.call("flows.show", { params: { id: flowId } });
+  const declared = shown.ok && typeof shown.data.inputs === "object" && shown.data.inputs !== null ? Object.entries(shown.data.inputs) : [];
+  const isText = (declaration: unknown): boolean =>
+    typeof declaration === "object" && declaration !== null && "type" in declaration && declaration.type === "string";
+  return new Set(declared.filter(([, declaration]) => isText(declaration)).map(([name]) => name));
 }
 
 /** The JSON value of a text, or undefined when it is none. */

@@ -60,7 +60,7 @@ export function addPackVerbs(program: Command, act: Act): void {
       });
       if (!answer.ok || session.json) return exitCode;
       if (session.world.interactive) return await askForDecision(session, answer.data);
-      session.line(`${session.say("cli.next")}: ${approveCommand(answer.data)}`);
+      session.line(`${session.say("cli.next")}: ${nextCommand(answer.data)}`);
       return exitCode;
     },
   );
@@ -115,7 +115,9 @@ function packRow(pack: PackSummary): string[] {
   return [pack.pack_id, pack.enabled ? pack.status : `${pack.status} (disabled)`, pack.version ?? "-", shortDigest(pack.digest)];
 }
 
-function approveCommand(review: PackReview): string {
+/** What to type after a review: nothing is left to approve when these bytes are the approved ones. */
+function nextCommand(review: PackReview): string {
+  if (review.status === "approved" && review.digest === review.base_digest) return "rumi flow list";
   const unblock = review.status === "blocked" ? " --unblock" : "";
   return `rumi pack approve ${packLine(review.pack_id)} --yes --digest ${review.digest ?? "-"}${unblock}`;
 }
