@@ -16,9 +16,18 @@ export async function processesOf(home: string): Promise<number[]> {
   return found;
 }
 
-/** SIGKILL to every process of `home`. */
+/** How long killed processes may take to be gone, and how often they are looked for. */
+const GONE_MS = 1_000;
+const LOOK_MS = 10;
+
+/** SIGKILL to every process of `home`, again for those they started meanwhile, until none is left or a second has passed. */
 export async function killProcessesOf(home: string): Promise<void> {
-  for (const pid of await processesOf(home)) signal(pid, "SIGKILL");
+  for (let waited = 0; waited < GONE_MS; waited += LOOK_MS) {
+    const found = await processesOf(home);
+    if (found.length === 0) return;
+    for (const pid of found) signal(pid, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
 }
 
 /** Sends a signal to a process, or with a negative number to its group; one that is gone is fine. */
