@@ -59,8 +59,9 @@ export class FakeWorld {
       readKey: () => Promise.resolve(this.keys.shift() ?? "q"),
       readText: (path) =>
         path.startsWith(join(PROJECT_ROOT, "lang")) ? readFile(path, "utf8") : Promise.resolve(this.files.get(path) ?? null),
-      runDaemon: (daemonArgs) => {
+      runDaemon: (daemonArgs, { captureStdout }) => {
         this.daemonRuns.push([...daemonArgs]);
+        if (!captureStdout && daemonArgs.includes("--json")) stdout += this.daemonEnd.stdout;
         return Promise.resolve(this.daemonEnd);
       },
       fetch: async (input, init) => {

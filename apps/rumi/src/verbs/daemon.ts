@@ -50,9 +50,8 @@ export function addDaemonVerbs(program: Command, act: Act): void {
       .option("--headless", "accepted; there is no other way"),
     async (session, _, options) => {
       const args = ["start", ...(options["permissive"] === true ? ["--permissive"] : []), ...(session.json ? ["--json"] : [])];
-      const end = await session.world.runDaemon(args, { captureStdout: session.json });
-      if (session.json)
-        session.envelope({ success: end.exitCode === 0, data: { exit_code: end.exitCode }, error: null, code: null } as never);
+      // The daemon's own envelope, when it is ready or gave up, goes straight to stdout.
+      const end = await session.world.runDaemon(args, { captureStdout: false });
       return end.exitCode;
     },
   );
