@@ -151,8 +151,8 @@ export class InstancePool implements AsyncDisposable {
     for (const seat of [...this.#seats.values()]) {
       if (!matches(seat.seed, filter)) continue;
       for (const live of seat.instances()) {
-        gone.push(live.instance.gone);
         if (live.state !== "draining") this.#drain(live);
+        gone.push(live.instance.gone.then(() => live.removal));
       }
     }
     await Promise.all(gone);
@@ -235,7 +235,7 @@ export class InstancePool implements AsyncDisposable {
       if (live.busy === 0) this.#track(this.#removeInstance(live, "drained"));
       return;
     }
-    if (live.removed) return;
+    if (live.removal !== null) return;
     if (live.calls >= this.#options.maxCalls || live.lastUsedAt - live.startedAt >= this.#options.maxAgeMs) {
       this.#drain(live);
       return;
@@ -332,7 +332,7 @@ export class InstancePool implements AsyncDisposable {
     }
     this.#backoff.forget(seat.key);
     const now = clock.monotonic();
-    const live: LiveInstance = { seat, instance, state: "idle", busy: 0, calls: 0, startedAt: now, lastUsedAt: now, removed: false, stopTimer: null, pausing: null };
+    const live: LiveInstance = { seat, instance, state: "idle", busy: 0, calls: 0, startedAt: now, lastUsedAt: now, removal: null, stopTimer: null, pausing: null };
     seat.current = live;
     void instance.gone.then((end) => this.#gone(live, end));
     this.#tickLater();
@@ -341,7 +341,7 @@ export class InstancePool implements AsyncDisposable {
   }
 
   #gone(live: LiveInstance, end: InstanceEnd): void {
-    if (live.removed) return;
+    if (live.removal !== null) return;
     const { seat } = live;
     this.#deps.logger.log("warn", "an instance went away", { pack_id: seat.seed.pack_id, runtime: seat.seed.runtime, kind: end.kind });
     this.#deps.onLost?.(seat.seed, end);
@@ -350,9 +350,14 @@ export class InstancePool implements AsyncDisposable {
   }
 
   /** Takes the instance out of service at once and resolves when nothing of it is left. */
-  async #removeInstance(live: LiveInstance, _reason: string): Promise<void> {
-    if (live.removed) return;
-    live.removed = true;
+  #removeInstance(live: LiveInstance, reason: string): Promise<void> {
+    live.removal ??= this.#endInstance(live, reason);
+    return live.removal;
+  }
+
+  async #endInstance(live: LiveInstance, reason: string): Promise<void> {
+    const { pack_id: packId, runtime } = live.seat.seed;
+    this.#deps.logger.log("debug", "an instance is removed", { pack_id: packId, runtime, reason });
     live.stopTimer?.();
     live.seat.forget(live);
     this.#dropIfUnused(live.seat);

@@ -11,7 +11,8 @@ export interface LiveInstance {
   calls: number;
   readonly startedAt: number;
   lastUsedAt: number;
-  removed: boolean;
+  /** Resolves when nothing of it is left; null while it is not being removed. */
+  removal: Promise<void> | null;
   stopTimer: (() => void) | null;
   /** Settles when a pause has taken hold; null while not paused. */
   pausing: Promise<boolean> | null;
