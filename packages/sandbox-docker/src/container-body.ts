@@ -179,6 +179,9 @@ function body(parts: BodyParts): ContainerBody {
       ShmSize: SHM_BYTES,
       ReadonlyRootfs: true,
       NetworkMode: "none",
+      // Without these the engine copies the host's name servers and search domains into the container.
+      Dns: ["127.0.0.1"],
+      DnsSearch: ["."],
       IpcMode: "private",
       CgroupnsMode: "private",
       Privileged: false,

@@ -3,6 +3,7 @@ import type { Instance, InstanceEnd, InstanceSpec, InstanceSockets, RunResult, R
 import { failedRun, failureOfEnd, noFacts, READY_TIMEOUT_MS, RunnerSession, SandboxError } from "@rumi/sandbox";
 import type { ContainerBody } from "./container-body.ts";
 import type { ContainerExit, Engine } from "./engine.ts";
+import { EngineError } from "./engine.ts";
 
 /** How long after its runner's connection closed a container's end is waited for before it is killed. */
 const EXIT_GRACE_MS = 2_000;
@@ -102,10 +103,9 @@ export class DockerInstance implements Instance {
   }
 
   async #start(signal: AbortSignal | undefined): Promise<void> {
-    const { engine, sockets, name, body } = this.#deps;
+    const { engine, sockets } = this.#deps;
     signal?.throwIfAborted();
-    const containerId = await engine.create(name, body);
-    this.#containerId = containerId;
+    const containerId = await this.#create();
     signal?.throwIfAborted();
     this.#exit = engine.nextExit(containerId, this.#watch.signal);
     const failed = Promise.withResolvers<never>();
@@ -137,6 +137,18 @@ export class DockerInstance implements Instance {
     await started;
     void this.#session.closed.then((end) => this.#finish(end));
     void this.#watchExit();
+  }
+
+  /** An engine that was lost while it was asked may have made the container: then its name stands for it. */
+  async #create(): Promise<string> {
+    const { engine, name, body } = this.#deps;
+    try {
+      this.#containerId = await engine.create(name, body);
+      return this.#containerId;
+    } catch (error) {
+      if (error instanceof EngineError && error.failure === "gone") this.#containerId = name;
+      throw error;
+    }
   }
 
   /** A runner that broke its promises or hangs: the session is closed by then, the container goes too. */
@@ -188,9 +200,9 @@ export class DockerInstance implements Instance {
   }
 
   async #remove(): Promise<void> {
-    const { engine, sockets, name } = this.#deps;
-    const removing = engine.remove(this.#containerId ?? name).catch(() => this.#deps.onOrphan(this.#containerId ?? name));
-    await Promise.all([removing, sockets[Symbol.asyncDispose]()]);
+    const { engine, sockets, onOrphan } = this.#deps;
+    const id = this.#containerId;
+    await Promise.all([id === null ? null : engine.remove(id).catch(() => onOrphan(id)), sockets[Symbol.asyncDispose]()]);
     this.#watch.abort();
   }
 }

@@ -24,7 +24,7 @@ const image = (over: Partial<ImageFacts> = {}): ImageFacts => ({
   pinLost: false,
   ...over,
 });
-const SETTINGS = { engineSocket: "/var/run/docker.sock", ociRuntime: undefined };
+const SETTINGS = { engineSocket: "/var/run/docker.sock", ociRuntime: undefined, runnerReadable: true };
 
 test("an engine with every wall is available, without weakness or warning", () => {
   expect(describeEngine(FACTS, { python: image(), node: image() }, SETTINGS)).toMatchObject({
@@ -52,6 +52,11 @@ test("no swap limit and an old runc only warn", () => {
   const probe = describeEngine({ ...FACTS, swapLimit: false, runc: "1.1.5+ds1" }, { python: image(), node: image() }, SETTINGS);
   expect(probe.weaknesses).toEqual([]);
   expect(probe.warnings).toHaveLength(2);
+});
+
+test("runner files that the user inside cannot read are told", () => {
+  const probe = describeEngine(FACTS, { python: image(), node: image() }, { ...SETTINGS, runnerReadable: false });
+  expect(probe.warnings).toMatchObject([expect.stringContaining("chmod")]);
 });
 
 test("X9 a missing image is told with the command that makes it", () => {

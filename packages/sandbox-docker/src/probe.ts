@@ -20,6 +20,8 @@ export interface ImageFacts {
 export interface ProbeSettings {
   readonly engineSocket: string;
   readonly ociRuntime: string | undefined;
+  /** The runner's files can be read by the user inside. */
+  readonly runnerReadable: boolean;
 }
 
 /** What an operator types to get an image. The daemon itself never pulls. */
@@ -47,7 +49,12 @@ export function describeEngine(facts: EngineFacts, images: Readonly<Record<Runti
     transport: "socket",
     runtimes: { python: runtimeImage(images.python), node: runtimeImage(images.node) },
     weaknesses: weaknesses(facts, settings.engineSocket),
-    warnings: warnings(facts, Object.values(images)),
+    warnings: [
+      ...(settings.runnerReadable
+        ? []
+        : ["the runner's files are not readable for everyone: no instance can start (chmod -R go+rX packages/runner)"]),
+      ...warnings(facts, Object.values(images)),
+    ],
     ...(remedy === undefined ? {} : { remedy }),
   };
 }

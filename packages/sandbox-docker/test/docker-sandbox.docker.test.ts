@@ -68,7 +68,7 @@ test(
       Binds: null,
       PortBindings: null,
       ExtraHosts: null,
-      Dns: null,
+      Dns: ["127.0.0.1"],
     });
     expect(info.HostConfig["MaskedPaths"]).toContain("/proc/kcore");
     expect(info.LogPath).toBe("");

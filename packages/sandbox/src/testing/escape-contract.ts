@@ -102,6 +102,11 @@ def run(input, context):
         "descriptors": sorted(descriptors),
     }
 `,
+  "blocks/resolver.py": `
+def run(input, context):
+    with open("/etc/resolv.conf") as file:
+        return [line.split()[1] for line in file if line.startswith(("nameserver", "search"))]
+`,
   "blocks/bytecode.py": `
 import base64, importlib._bootstrap_external as external, sys
 
@@ -155,6 +160,14 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
           tcp.close();
           unix.close();
         }
+      }),
+    );
+
+    test(
+      "X30 the host's name servers and search domains are not shown",
+      scene(async (s) => {
+        const shown = (await s.value(await spyInstance(s), "blocks/resolver.py")) as string[];
+        expect(shown.filter((entry) => entry !== "127.0.0.1")).toEqual([]);
       }),
     );
 
