@@ -8,6 +8,7 @@ import type { AuditCategory, AuditEvent, JsonObject } from "@rumi/core";
 import { ManualClock } from "@rumi/core/testing";
 import { temporaryFolder } from "@rumi/testkit";
 import { expect, test } from "vitest";
+import { signHead } from "./heads.ts";
 import { AuditLog, MAX_ENTRY_BYTES, REDACTED, type AuditFault, type AuditLogDeps } from "./index.ts";
 
 const KEY = new Uint8Array(32).fill(7);
@@ -392,4 +393,36 @@ test("heads carry the newest revision of the signed files, also over a restart",
   await using log = await AuditLog.open({ ...h.deps, revisionsRev: () => 0 });
   expect(log.knownRevision).toBe(41);
   expect(log.summary().last_head?.revisions_rev).toBe(41);
+});
+
+test("a month of heads and a log whose heads were cut to the first still open and are judged", { timeout: 60_000 }, async () => {
+  await using h = await home();
+  await (await AuditLog.open(h.deps))[Symbol.asyncDispose]();
+  const head = signHead({ seq: 0, mac: "0".repeat(64), ts: `${DAY}T00:00:00.000Z`, revisions_rev: 7, kid: "k1" }, KEY);
+  await writeFile(h.deps.headsPath, `${head}\n`.repeat(150_000));
+  {
+    await using log = await AuditLog.open(h.deps);
+    expect(log.knownRevision).toBe(7);
+    for (let n = 1; n <= 10; n++) await log.record(event("security", n));
+    expect(await log.verify()).toMatchObject({ ok: true, entries: 10 });
+  }
+  const [line] = (await lines(h.file(`security_${DAY}.jsonl`))).slice(-1);
+  await appendFile(h.file(`security_${DAY}.jsonl`), `${line}\n`.repeat(150_000));
+  await writeFile(h.deps.headsPath, `${head}\n`);
+  await using log = await AuditLog.open(h.deps);
+  expect(await log.verify()).toMatchObject({ ok: false });
+});
+
+test("what a full disk refused at a day's end or in a full part leaves nothing in the file before it", async () => {
+  await using h = await home();
+  await using log = await AuditLog.open(h.deps, { maxPartBytes: 1500 });
+  await log.record(event("permission", 1));
+  // The last file of the batch refuses, after others were filled and left behind.
+  await mkdir(h.file(`permission_${DAY}.3.jsonl`));
+  const batch = Array.from({ length: 16 }, (_, n) => log.record(event("permission", n + 2)));
+  expect((await Promise.allSettled(batch)).every((result) => result.status === "rejected")).toBe(true);
+  expect((await stat(h.file(`permission_${DAY}.1.jsonl`))).size).toBe(0);
+  await rm(h.file(`permission_${DAY}.3.jsonl`), { recursive: true });
+  await log.record(event("permission", 10));
+  expect(await log.verify()).toMatchObject({ ok: true, entries: 2 });
 });

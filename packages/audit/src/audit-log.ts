@@ -5,7 +5,7 @@ import { AppendLog, ensureFolder } from "@rumi/safe-files";
 import { AuditWriter, type RoutedLine } from "./audit-writer.ts";
 import { chainEntry, createEntryBody, toLine } from "./entry.ts";
 import { AuditError } from "./errors.ts";
-import { loadHeads, signHead, type AuditHead } from "./heads.ts";
+import { loadNewestHead, signHead, type AuditHead } from "./heads.ts";
 import { queryAudit, type AuditFilter, type AuditPage } from "./query.ts";
 import { recoverChain, type Recovered } from "./recovery.ts";
 import { verifyAudit, type AuditVerification } from "./verify.ts";
@@ -19,6 +19,8 @@ const FLUSH_MS = 100;
 const RETRY_MS = 1000;
 /** Entries that wait while the disk refuses; past it the oldest non-durable ones are dropped and counted. */
 const MAX_WAITING = 10_000;
+/** Entries signed in one go: all that a refusing disk let pile up would hold up everything else for long. */
+const MAX_BATCH = 500;
 /** A signed head at least this often (page "Trust", section 15). */
 const HEAD_ENTRIES = 100;
 const HEAD_MS = 10_000;
@@ -118,13 +120,11 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     try {
       await ensureFolder(deps.folder);
       await ensureFolder(dirname(deps.headsPath));
-      const { heads } = await loadHeads(deps.headsPath, keys);
-      const head = heads.reduce<AuditHead | null>((best, next) => (next.seq >= (best?.seq ?? 0) ? next : best), null);
+      const { head, knownRevision } = await loadNewestHead(deps.headsPath, keys);
       const recovered = await recoverChain(deps.folder, head, isoTime(deps.clock.now()));
       const writer = new AuditWriter(deps.folder, recovered.parts, options.maxPartBytes ?? MAX_PART_BYTES);
-      const known = Math.max(0, ...heads.map((each) => each.revisions_rev));
       const headLog = await AppendLog.open(deps.headsPath);
-      const log = new AuditLog(deps, { writer, heads: headLog, keys, head }, recovered, known);
+      const log = new AuditLog(deps, { writer, heads: headLog, keys, head }, recovered, knownRevision);
       await log.#tellRecovery(recovered);
       await log.#signHead();
       return log;
@@ -210,8 +210,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     await Promise.resolve();
     try {
       while (this.#waiting.length > 0 || this.#headDue || this.#syncDue) {
-        const batch = this.#waiting;
-        this.#waiting = [];
+        const batch = this.#waiting.splice(0, MAX_BATCH);
         if (batch.length > 0 && !(await this.#commit(batch))) return;
         if (this.#seq - (this.#lastHead?.seq ?? 0) >= HEAD_ENTRIES) this.#headDue = true;
         if (this.#headDue) await this.#tryHead();

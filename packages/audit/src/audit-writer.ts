@@ -27,6 +27,8 @@ export class AuditWriter implements AsyncDisposable {
   /** Newest part per `<category>_<date>`. */
   readonly #parts: Map<string, number>;
   readonly #open = new Map<AuditCategory, OpenFile>();
+  /** Files that a later one followed. They stay open until the batch that left them is on disk or taken back. */
+  #left: OpenFile[] = [];
 
   constructor(folder: string, parts: ReadonlyMap<string, number>, maxPartBytes: number) {
     this.#folder = folder;
@@ -38,6 +40,7 @@ export class AuditWriter implements AsyncDisposable {
   async write(lines: readonly RoutedLine[], durable: boolean): Promise<void> {
     const sizes = new Map<OpenFile, number>();
     try {
+      await this.#closeLeft();
       for (const run of inRuns(lines, Math.min(MAX_RUN_BYTES, this.#maxPartBytes))) {
         const target = await this.#target(run.category, run.date, run.bytes.length);
         if (target.owed !== null) await this.#cut(target, target.owed);
@@ -45,6 +48,7 @@ export class AuditWriter implements AsyncDisposable {
         target.dirty = true;
         await target.file.append(run.bytes);
       }
+      await this.#closeLeft();
       if (durable) await this.sync();
     } catch (error) {
       for (const [target, size] of sizes) {
@@ -70,8 +74,9 @@ export class AuditWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#open.values()].map((target) => target.file[Symbol.asyncDispose]()));
+    await Promise.all([...this.#open.values(), ...this.#left].map((target) => target.file[Symbol.asyncDispose]()));
     this.#open.clear();
+    this.#left = [];
   }
 
   async #target(category: AuditCategory, date: string, bytes: number): Promise<OpenFile> {
@@ -86,14 +91,19 @@ export class AuditWriter implements AsyncDisposable {
       file = await this.#openFile(category, date, part);
     }
     const target: OpenFile = { date, part, file, dirty: false, owed: null };
-    if (known !== undefined) {
-      if (known.owed !== null) await this.#cut(known, known.owed);
-      await known.file.sync();
-      await known.file[Symbol.asyncDispose]();
-    }
+    if (known !== undefined) this.#left.push(known);
     this.#open.set(category, target);
     this.#parts.set(`${category}_${date}`, part);
     return target;
+  }
+
+  async #closeLeft(): Promise<void> {
+    for (let target = this.#left.at(-1); target !== undefined; target = this.#left.at(-1)) {
+      if (target.owed !== null) await this.#cut(target, target.owed);
+      await target.file.sync();
+      this.#left.pop();
+      await target.file[Symbol.asyncDispose]();
+    }
   }
 
   #openFile(category: AuditCategory, date: string, part: number): Promise<AppendFile> {

@@ -1,6 +1,6 @@
 import { canonicalJson, type JsonObject } from "@rumi/core";
 import * as v from "valibot";
-import { readLines } from "./audit-files.ts";
+import { readLines, readLinesBackwards } from "./audit-files.ts";
 import { chainMac } from "./entry.ts";
 
 /** A signed statement: the chain reached `seq` with this `mac`. */
@@ -59,7 +59,37 @@ export async function loadHeads(
       else heads.push(head);
     }
   } catch (error) {
-    if (typeof error !== "object" || error === null || !("code" in error) || error.code !== "ENOENT") throw error;
+    if (!isAbsent(error)) throw error;
   }
   return { heads, foreign };
+}
+
+/** Heads read at a start. Each one covers all before it, so the last few say everything, however long the file is. */
+const NEWEST_HEADS = 256;
+
+/** The newest head of a file, and the newest index revision its last heads tell. Costs the same for any length of the file. */
+export async function loadNewestHead(
+  path: string,
+  keys: ReadonlyMap<string, Uint8Array>,
+): Promise<{ head: AuditHead | null; knownRevision: number }> {
+  let head: AuditHead | null = null;
+  let knownRevision = 0;
+  let read = 0;
+  try {
+    for await (const { text } of readLinesBackwards(path)) {
+      const next = readHead(text, keys);
+      if (next === null) continue;
+      if (head === null || next.seq > head.seq) head = next;
+      knownRevision = Math.max(knownRevision, next.revisions_rev);
+      read += 1;
+      if (read >= NEWEST_HEADS) break;
+    }
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
+  return { head, knownRevision };
+}
+
+function isAbsent(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "code" in error && error.code === "ENOENT";
 }

@@ -59,7 +59,7 @@ export async function recoverChain(folder: string, head: AuditHead | null, stamp
   // Lines that stand a second time are no orphans: they stay, and verification names them.
   const behindGap = orphans.filter((entry) => entry.seq > seq + 1);
   if (behindGap.length === orphans.length) {
-    aside.push(...orphans.map((entry) => entry.text));
+    for (const { text } of orphans) aside.push(text);
     await cutOrphans(orphans);
   }
   const setAside = behindGap.length === orphans.length ? orphans.length : 0;
@@ -82,8 +82,8 @@ async function cutTorn(path: string): Promise<Buffer> {
 
 /** Entries past `after` in chain order; with no head to go by, only the last of each category. */
 async function readTail(files: ReadonlyMap<AuditCategory, readonly AuditFile[]>, after: number | null): Promise<TailEntry[]> {
-  const found: TailEntry[] = [];
-  for (const list of files.values()) found.push(...(await readCategoryTail(list.toReversed(), after)));
+  let found: TailEntry[] = [];
+  for (const list of files.values()) found = found.concat(await readCategoryTail(list.toReversed(), after));
   found.sort((a, b) => a.seq - b.seq);
   return after === null ? found.slice(-1) : found;
 }

@@ -77,7 +77,7 @@ class ChainWalk {
   constructor(source: VerifySource, heads: readonly AuditHead[]) {
     this.#source = source;
     this.#heads = Map.groupBy(heads, (head) => head.seq);
-    this.#highest = Math.max(0, ...heads.map((head) => head.seq));
+    this.#highest = heads.reduce((highest, head) => Math.max(highest, head.seq), 0);
   }
 
   async run(): Promise<Fault | null> {
