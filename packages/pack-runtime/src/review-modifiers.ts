@@ -97,32 +97,49 @@ function isGlob(text: string): boolean {
   return /[*?[]/u.test(text);
 }
 
-/** Whole-id, case-sensitive match of `*`, `?`, `[abc]`, `[!abc]`; linear in practice for ids of 128 characters. */
+type GlobPart = { readonly any: true } | { readonly any: false; readonly matches: (char: string) => boolean };
+
+/** Whole-id, case-sensitive match of `*`, `?`, `[abc]`, `[!abc]`. Time is the product of both lengths at most. */
 export function globMatches(glob: string, id: string): boolean {
-  let source = "";
+  const parts = globParts(glob);
+  let part = 0;
+  let at = 0;
+  /** Where the last `*` stands, and how much of the id it has taken. */
+  let star = -1;
+  let taken = 0;
+  while (at < id.length) {
+    const next = parts[part];
+    if (next !== undefined && !next.any && next.matches(id.charAt(at))) {
+      part += 1;
+      at += 1;
+    } else if (next?.any === true) {
+      star = part;
+      taken = at;
+      part += 1;
+    } else if (star >= 0) {
+      taken += 1;
+      at = taken;
+      part = star + 1;
+    } else return false;
+  }
+  return parts.slice(part).every((rest) => rest.any);
+}
+
+function globParts(glob: string): GlobPart[] {
+  const parts: GlobPart[] = [];
   for (let at = 0; at < glob.length; at += 1) {
     const char = glob.charAt(at);
-    if (char === "*") {
-      while (glob.charAt(at + 1) === "*") at += 1;
-      source += ".*?";
-    } else if (char === "?") source += ".";
-    else if (char === "[") {
-      const end = glob.indexOf("]", at + 2);
-      if (end < 0) {
-        source += "\\[";
-        continue;
-      }
-      const set = glob.slice(at + 1, end);
-      const negated = set.startsWith("!");
-      source += `[${negated ? "^" : ""}${(negated ? set.slice(1) : set).replace(/[\\\]^]/gu, "\\$&")}]`;
+    const end = char === "[" ? glob.indexOf("]", glob.charAt(at + 1) === "!" ? at + 3 : at + 2) : -1;
+    if (char === "*") parts.push({ any: true });
+    else if (char === "?") parts.push({ any: false, matches: () => true });
+    else if (end > 0) {
+      const negated = glob.charAt(at + 1) === "!";
+      const set = glob.slice(at + (negated ? 2 : 1), end);
+      parts.push({ any: false, matches: (other) => set.includes(other) !== negated });
       at = end;
-    } else source += char.replace(/[\\^$.|+(){}\]/-]/gu, "\\$&");
+    } else parts.push({ any: false, matches: (other) => other === char });
   }
-  try {
-    return new RegExp(`^${source}$`, "su").test(id);
-  } catch {
-    return false;
-  }
+  return parts;
 }
 
 function handlerKey(step: JsonValue, handler: string, arg: string): string | null {
