@@ -32,7 +32,6 @@ class Worker:
                 if request is None:
                     break
                 header, payload = request
-                self._temporary_folder()
                 answer = self._answer(header, payload)
                 del request, header, payload
                 _flush()
@@ -45,14 +44,6 @@ class Worker:
         except BaseException:
             status = 70
         os._exit(status)
-
-    def _temporary_folder(self):
-        base = self._settings.temporary
-        if base is None or self._modules:
-            return
-        folder = f"{base}/call-{os.urandom(8).hex()}"
-        os.mkdir(folder, 0o700)
-        os.environ["TMPDIR"] = folder
 
     def _answer(self, header, payload):
         paths = self._settings.paths

@@ -4,7 +4,8 @@ import json
 import os
 
 MAX_HEADER_BYTES = 64 * 1024
-READ_BYTES = 256 * 1024
+# Small, so that no read asks the kernel for fresh pages; a long payload is read straight into its own buffer.
+READ_BYTES = 16 * 1024
 
 _encode_text = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 

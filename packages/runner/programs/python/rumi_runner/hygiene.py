@@ -46,6 +46,19 @@ class Hygiene:
             pass
         return True
 
+    def make(self, folder):
+        """An empty folder of our own there, whatever is there now."""
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            _remove(folder)
+            os.makedirs(folder, 0o700, exist_ok=True)
+        except OSError:
+            pass
+
+    def remove(self, folder):
+        _remove(folder)
+
     def wipe(self):
         """Empties the temporary folders. Only at 0 calls."""
         for folder in self._folders:
@@ -80,7 +93,11 @@ def _reap(pid):
 def _remove(path):
     """Removes a tree without following links. Folders inside are first moved up beside `path`, so depth costs nothing
     and no path grows too long."""
-    pending = [path]
+    try:
+        os.rmdir(path)
+        return
+    except OSError:
+        pending = [path]
     while pending:
         folder = pending.pop()
         try:

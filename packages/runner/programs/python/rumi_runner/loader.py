@@ -16,6 +16,7 @@ class CodeCache:
     def __init__(self):
         self._codes = {}
         self._roots = ()
+        self._root_of = {}
         self.compiled = []
 
     def serve(self, roots):
@@ -33,6 +34,17 @@ class CodeCache:
             code = compile(source, path, "exec", dont_inherit=True)
             self.compiled.append(path)
         return code
+
+    def root(self, pack, file):
+        """The pack's root folder: the one with `ecosystem.json` nearest above `file`, at most `pack` itself."""
+        root = self._root_of.get(file)
+        if root is None:
+            root = f"{pack}/{file}".rpartition("/")[0]
+            while len(root) > len(pack) and not os.path.exists(root + "/ecosystem.json"):
+                root = root.rpartition("/")[0]
+            if len(self._root_of) < MAX_CACHED_FILES:
+                self._root_of[file] = root
+        return root
 
     def learn(self, paths):
         """Compiles more files ahead; `paths` is a claim of pack code. True when something new is here."""
@@ -75,21 +87,11 @@ def install(cache):
     sys.path_hooks.insert(0, hook)
 
 
-def root_of(pack, file):
-    """The pack's root folder: the one with `ecosystem.json` nearest above `file`, at most `pack` itself."""
-    folder = os.path.dirname(f"{pack}/{file}")
-    while len(folder) > len(pack):
-        if os.path.exists(folder + "/ecosystem.json"):
-            return folder
-        folder = folder.rpartition("/")[0]
-    return pack
-
-
 def load_block(cache, pack, file, extra_paths):
     """Runs the file as a module of its own and returns it. Imports: its folder, the pack's root, then `extra_paths`."""
     path = f"{pack}/{file}"
     folder = path.rpartition("/")[0]
-    root = root_of(pack, file)
+    root = cache.root(pack, file)
     sys.path[0:0] = [folder] if folder == root else [folder, root]
     sys.path.extend(extra_paths)
     module = type(sys)(BLOCK_MODULE)

@@ -1,13 +1,21 @@
 """One call process as the runner sees it: its pid, its end of fd 3, its log pipes."""
 
+import _signal
 import _socket
+import gc
 import os
-import signal
-import sys
+
+from .child import Worker
+
+# Everything a new process runs before its call costs a fault for each page it touches: hence `_signal`, which has no enums.
+SIGKILL = int(_signal.SIGKILL)
+
+
+MAX_FDS = 4096
 
 
 class CallProcess:
-    __slots__ = ("pid", "fd", "out", "err", "pidfd", "call", "reader", "writer", "_status")
+    __slots__ = ("pid", "fd", "out", "err", "call", "reader", "writer", "temporary", "prepared", "logs_watched", "_status")
 
     @staticmethod
     def fork(settings, cache):
@@ -15,6 +23,13 @@ class CallProcess:
         ours, theirs = _socket.socketpair()
         out, out_end = os.pipe()
         err, err_end = os.pipe()
+        temporary = None
+        if settings.temporary is not None:
+            # Named here and made when its call begins: no other call can have put something there.
+            temporary = f"{settings.temporary}/call-{os.urandom(8).hex()}"
+            os.environ["TMPDIR"] = temporary
+        # Frozen, so that the child's collector starts at nothing and touches nothing that it shares with us.
+        gc.freeze()
         try:
             pid = os.fork()
         except OSError:
@@ -34,13 +49,12 @@ class CallProcess:
         process.out = out
         process.err = err
         process.call = None
+        process.temporary = temporary
+        process.prepared = False
+        process.logs_watched = False
         process._status = None
         for fd in (process.fd, out, err):
             os.set_blocking(fd, False)
-        try:
-            process.pidfd = os.pidfd_open(pid)
-        except (AttributeError, OSError):
-            process.pidfd = -1
         return process
 
     def signal(self, number):
@@ -52,7 +66,7 @@ class CallProcess:
                 _kill(self.pid, number)
 
     def kill(self):
-        self.signal(signal.SIGKILL)
+        self.signal(SIGKILL)
 
     def wait(self):
         """Reaps it and returns its wait status. Only after `kill`, or when it is known to be dead."""
@@ -60,7 +74,7 @@ class CallProcess:
             try:
                 self._status = os.waitpid(self.pid, 0)[1]
             except ChildProcessError:
-                self._status = signal.SIGKILL
+                self._status = SIGKILL
         return self._status
 
     def ended(self):
@@ -76,12 +90,12 @@ class CallProcess:
         return True
 
     def fds(self):
-        return (self.fd, self.out, self.err) if self.pidfd < 0 else (self.fd, self.out, self.err, self.pidfd)
+        return (self.fd, self.out, self.err)
 
     def close(self):
         for fd in self.fds():
             os.close(fd)
-        self.pidfd = -1
+        self.reader = self.writer = None
 
 
 def _kill(pid, number):
@@ -92,17 +106,12 @@ def _kill(pid, number):
 
 
 def _become_worker(settings, cache, channel, out, err):
-    import gc
-
-    from .child import Worker
-
     try:
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.dup2(channel.fileno(), 3, inheritable=False)
-        os.closerange(4, 4096)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.closerange(4, MAX_FDS)
         gc.enable()
         Worker(settings, cache).serve()
     finally:

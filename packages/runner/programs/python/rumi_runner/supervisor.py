@@ -16,6 +16,7 @@ from .process import CallProcess
 from .settings import PROTOCOL, Settings
 
 TICK = 0.1
+LOG_DELAY = 0.01
 LOG_READ_BYTES = 65536
 MAX_LAST_READS = 16
 MAX_HOST_BACKLOG = 1024 * 1024
@@ -27,13 +28,16 @@ TIMEOUT = {"kind": "timeout", "message": "the call did not end by its deadline"}
 class Call:
     """One call as the host sent it, and what became of it so far."""
 
-    __slots__ = ("id", "raw", "payload", "deadline", "kill_at", "cancelled", "result_limit", "log_left", "dropped", "chunked")
+    __slots__ = ("id", "file", "raw", "payload", "deadline", "watch_at", "kill_at", "cancelled", "result_limit", "log_left", "dropped", "chunked")
 
     def __init__(self, header, raw, payload):
         self.id = header["call_id"]
+        self.file = header["file"]
         self.raw = raw
         self.payload = payload
-        self.deadline = time.monotonic() + header["timeout_ms"] / 1000
+        now = time.monotonic()
+        self.deadline = now + header["timeout_ms"] / 1000
+        self.watch_at = now + LOG_DELAY
         self.kill_at = None
         self.cancelled = False
         self.result_limit = int(header["max_result_bytes"])
@@ -58,6 +62,7 @@ class Supervisor:
         self._waiting = []
         self._handlers = {fd_in: self._on_host}
         self._draining = False
+        self._next_tick = 0.0
         self._warnings = []
 
     # -- the loop ---------------------------------------------------------------------------------------------------
@@ -79,20 +84,38 @@ class Supervisor:
         now = time.monotonic()
         wait = TICK
         for process in self._calls.values():
-            wait = min(wait, process.call.deadline - now)
-            if process.call.kill_at is not None:
-                wait = min(wait, process.call.kill_at - now)
+            call = process.call
+            wait = min(wait, call.deadline - now)
+            if not process.logs_watched:
+                wait = min(wait, call.watch_at - now)
+            if call.kill_at is not None:
+                wait = min(wait, call.kill_at - now)
         return max(0.0, wait)
 
     def _watch_clock(self):
         now = time.monotonic()
         for process in list(self._calls.values()):
             call = process.call
+            if call is None:
+                continue
+            if not process.logs_watched and now >= call.watch_at:
+                self._watch_logs(process)
             if call.kill_at is not None and now >= call.kill_at:
                 self._end(process, CANCELLED.copy())
             elif now >= call.deadline:
                 self._end(process, CANCELLED.copy() if call.cancelled else TIMEOUT.copy())
+        if now >= self._next_tick:
+            self._next_tick = now + TICK
+            self._on_tick()
+
+    def _on_tick(self):
+        """Orphans die on sight; a process that died while others hold its fd 3 is found here."""
         self._hygiene.kill_unknown(self._known(), wait=False)
+        for process in list(self._calls.values()):
+            if process.call is not None and process.ended():
+                self._on_process(process, READ)
+                if process.call is not None:
+                    self._on_death(process)
         self._next()
 
     # -- the host ---------------------------------------------------------------------------------------------------
@@ -204,6 +227,10 @@ class Supervisor:
                 self._waiting.insert(0, call)
                 return
             process.call = call
+            self._cache.root(self._settings.pack, call.file)
+            if process.temporary is not None and not process.prepared:
+                self._hygiene.make(process.temporary)
+                process.prepared = True
             try:
                 kept = process.writer.write(len(call.raw).to_bytes(4, "big"), call.raw, call.payload)
             except OSError:
@@ -358,6 +385,8 @@ class Supervisor:
                 self._fault("leftovers", "processes of a call could not be ended")
         if not self._calls:
             hygiene.wipe()
+        elif process.prepared:
+            hygiene.remove(process.temporary)
         self._refill()
 
     # -- call processes ---------------------------------------------------------------------------------------------
@@ -385,25 +414,17 @@ class Supervisor:
             self._oom_score.restore()
         process.reader = FrameReader(process.fd, lambda size: self._check_answer(process, size))
         process.writer = FrameWriter(process.fd)
-        handlers = self._handlers
-        register = self._poll.register
-        handlers[process.fd] = lambda events: self._on_process(process, events)
-        handlers[process.out] = lambda _events: self._on_log(process, "stdout", process.out)
-        handlers[process.err] = lambda _events: self._on_log(process, "stderr", process.err)
-        register(process.fd, READ)
-        register(process.out, READ)
-        register(process.err, READ)
-        if process.pidfd >= 0:
-            handlers[process.pidfd] = lambda _events: self._on_exit(process)
-            register(process.pidfd, READ)
+        self._handlers[process.fd] = lambda events: self._on_process(process, events)
+        self._poll.register(process.fd, READ)
         return process
 
-    def _on_exit(self, process):
-        """The process is dead, though others may still hold its fd 3: a result it sent before still counts."""
-        if process.ended():
-            self._on_process(process, READ)
-            if process.pidfd >= 0 and process.call is not None:
-                self._on_death(process)
+    def _watch_logs(self, process):
+        """Only for calls that take a while: what a short one printed is read at its end."""
+        process.logs_watched = True
+        self._handlers[process.out] = lambda _events: self._on_log(process, "stdout", process.out)
+        self._handlers[process.err] = lambda _events: self._on_log(process, "stderr", process.err)
+        self._poll.register(process.out, READ)
+        self._poll.register(process.err, READ)
 
     def _check_answer(self, process, size):
         if process.call is None:
