@@ -32,14 +32,14 @@ export class ApprovalStore {
     this.#disabledPath = join(deps.userData, "permissions", "disabled_packs.json");
   }
 
-  /** Ids that have a record file, intact or not. */
+  /** Ids that have a record: its file is there, intact or not, or was and is gone. */
   async ids(): Promise<PackId[]> {
     const names = await readdir(this.#folder).catch((cause: unknown) => {
       if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
       throw cause;
     });
-    const ids = names.filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length));
-    return ids.filter(isPackId).sort();
+    const files = names.filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length));
+    return [...new Set([...files, ...this.#signed.names("approval")])].filter(isPackId).sort();
   }
 
   async read(packId: PackId): Promise<StoredApproval> {

@@ -55,7 +55,8 @@ export async function approvePack(
   const { listing } = staged;
   const { digest } = listing;
   const read = await readPack(staged.root, packId);
-  entry.live = { folder: live.folder, stat, listing, unsafe: null, read };
+  // Also a yes that is refused has seen the tree: an approved pack whose bytes moved since the last look closes here.
+  await deps.book.take(entry, { folder: live.folder, stat, listing, unsafe: null, read }, changes);
   if (yes.expected_digest !== undefined && yes.expected_digest !== digest)
     return await refuse(digestMoved(id, yes.expected_digest, digest));
   const fault = entryFault(entry);

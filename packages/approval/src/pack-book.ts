@@ -82,7 +82,7 @@ export class PackBook {
       const live = await readLiveTree(found);
       // It went while it was read.
       if (live.listing === null && (await locatePack(this.#deps.ecosystemFolder, id)) === null) return this.#folderGone(entry, changes);
-      await this.#take(entry, live, changes);
+      await this.take(entry, live, changes);
     }
     this.#judge(entry);
     await this.#deps.looked(entry, changes);
@@ -185,7 +185,7 @@ export class PackBook {
   }
 
   /** Takes in what was read, and closes an approved pack that has other bytes. */
-  async #take(entry: PackEntry, live: LiveTree, changes: PackMove[]): Promise<void> {
+  async take(entry: PackEntry, live: LiveTree, changes: PackMove[]): Promise<void> {
     const before = entryStatus(entry)?.status;
     entry.live = live;
     this.#judge(entry);

@@ -248,6 +248,37 @@ describe("edits under user_data/", () => {
     expect(home.approvals.gate(p)).toMatchObject({ allowed: false, code: "approval.modified" });
   });
 
+  test("T12 the deleted record of a blocked parent, its folder gone too, still closes its child and keeps the bundled example out", async () => {
+    await using folder = await temporaryFolder();
+    {
+      await using home = await openTestApprovals(folder.path);
+      await home.putPack("p", hello);
+      await home.putPack("p__child", hello);
+      await home.approvals.approve("p__child", { actor });
+      await home.approvals.reject("p", { actor });
+      await rm(join(home.userData, "permissions/approvals/p.json"));
+      await rm(join(home.ecosystem, "p"), { recursive: true });
+    }
+    await using home = await openTestApprovals(folder.path);
+    expect(home.approvals.gate("p__child" as PackId)).toMatchObject({ allowed: false, code: "approval.ancestor_not_approved" });
+    expect(home.approvals.list()).toMatchObject([{ pack_id: "p", status: "modified" }, { pack_id: "p__child", status: "approved" }]);
+  });
+
+  test("T104 deleting every record makes no fresh home: the bundled example stays installed", async () => {
+    await using folder = await temporaryFolder();
+    {
+      await using home = await openTestApprovals(folder.path);
+      await home.putPack("p", hello);
+      await home.approvals.reject("p", { actor });
+      await rm(join(home.userData, "permissions/approvals"), { recursive: true });
+      await rm(join(home.ecosystem, "p"), { recursive: true });
+    }
+    await using home = await openTestApprovals(folder.path);
+    const root = await home.putPack("example", hello);
+    const { digest } = await hashTree(root);
+    await expect(home.approvals.approveBundled("example", digest)).rejects.toMatchObject({ code: "approval.not_approved" });
+  });
+
   test("T13 a blocked record without its signature is modified, and never approves itself", async () => {
     await using folder = await temporaryFolder();
     const record = join(folder.path, "user_data/permissions/approvals/p.json");

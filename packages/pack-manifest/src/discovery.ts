@@ -13,6 +13,9 @@ export const LEGACY_FOLDER = "packs";
 /** The usual folder of a manifest inside a pack. */
 const USUAL_SUBDIR = "backend";
 
+/** Unused manifests named in a warning; further ones are counted. */
+const MAX_NAMED = 10;
+
 /** A folder that holds a manifest. Nothing of it was read yet; `pack_id` is the folder's name, unchecked. */
 export interface FoundPack {
   readonly pack_id: string;
@@ -83,8 +86,9 @@ export async function findManifest(folder: string): Promise<ManifestPlace | null
   if (subdir === undefined) return null;
   const others = subdirs.slice(1).map((other) => `${other}/${MANIFEST_FILE}`);
   const used = subdir === "" ? MANIFEST_FILE : `${subdir}/${MANIFEST_FILE}`;
-  const warnings =
-    others.length === 0 ? [] : [packWarning("pack_manifest.several_manifests", used, `also found, not used: ${others.join(", ")}`)];
+  const more = others.length > MAX_NAMED ? ` and ${others.length - MAX_NAMED} more` : "";
+  const named = `also found, not used: ${others.slice(0, MAX_NAMED).join(", ")}${more}`;
+  const warnings = others.length === 0 ? [] : [packWarning("pack_manifest.several_manifests", used, named)];
   return { subdir, warnings };
 }
 

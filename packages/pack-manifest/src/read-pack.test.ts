@@ -93,6 +93,34 @@ describe("reading a pack", () => {
     expect(await readPack(join(home.path, "p"), "p")).toMatchObject({ ok: true });
   });
 
+  test("a file of a million values is refused whole, in few words", async () => {
+    await using home = await temporaryFolder();
+    const zeros = Array.from({ length: 1_000_000 }, () => 0);
+    await put(home.path, "p/ecosystem.json", { ...minimal, pack_id: "p", required_secrets: zeros });
+    const manifest = await readPack(join(home.path, "p"), "p");
+    expect(manifest).toMatchObject({ ok: false, problems: [{ code: "pack_manifest.invalid", file: "ecosystem.json" }] });
+    await put(home.path, "p/ecosystem.json", { ...minimal, pack_id: "p" });
+    await put(home.path, "p/permissions.json", { permissions: zeros });
+    expect(await readPack(join(home.path, "p"), "p")).toMatchObject({
+      ok: false,
+      problems: [{ code: "pack_manifest.invalid", file: "permissions.json" }],
+    });
+  });
+
+  test("of thousands of problems the errors and the first hundred are told, the rest counted", async () => {
+    await using home = await temporaryFolder();
+    const unknown = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`key_${n}`, 1]));
+    await put(home.path, "p/ecosystem.json", { ...minimal, pack_id: "p", ...unknown });
+    const read = await readPack(join(home.path, "p"), "p");
+    const warnings = read.ok ? read.pack.warnings : [];
+    expect(warnings).toHaveLength(101);
+    expect(warnings.at(-1)).toMatchObject({ severity: "warning", message: "and 4900 more" });
+    await put(home.path, "p/permissions.json", "not json");
+    const broken = await readPack(join(home.path, "p"), "p");
+    expect(broken.ok ? [] : broken.problems).toHaveLength(101);
+    expect(broken.ok ? null : broken.problems[0]).toMatchObject({ severity: "error", file: "permissions.json" });
+  });
+
   test("T72 an eleventh store refuses the manifest", async () => {
     await using home = await temporaryFolder();
     const stores = (count: number): unknown => ({

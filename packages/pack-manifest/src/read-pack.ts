@@ -15,6 +15,12 @@ import { DeclaredRoute, ROUTES_FILE, RoutesJson } from "./routes-json.ts";
 /** Deepest JSON file of a pack. Source: page "Trust", section 1. */
 export const MAX_PACK_JSON_DEPTH = 64;
 
+/** Most values in one JSON file of a pack: millions of small ones fit the size limit and would hold up everybody else. */
+export const MAX_PACK_JSON_VALUES = 20_000;
+
+/** Problems told of one pack; further ones are counted. */
+const MAX_PROBLEMS = 100;
+
 /** What a pack's files say of it. Texts in it are pack-controlled: show them escaped. */
 export interface PackDescription {
   readonly pack_id: PackId;
@@ -39,6 +45,20 @@ export type PackRead =
  * files say; `packId` is the folder's name, which the manifest must repeat.
  */
 export async function readPack(folder: string, packId: string): Promise<PackRead> {
+  const read = await readFiles(folder, packId);
+  if (!read.ok) return { ok: false, problems: fewProblems(read.problems) };
+  return { ok: true, pack: { ...read.pack, warnings: fewProblems(read.pack.warnings) } };
+}
+
+/** Errors first, then as many warnings as can be read. */
+function fewProblems(problems: readonly PackProblem[]): readonly PackProblem[] {
+  if (problems.length <= MAX_PROBLEMS) return problems;
+  const told = [...problems].sort((a, b) => Number(b.severity === "error") - Number(a.severity === "error")).slice(0, MAX_PROBLEMS);
+  const { code, severity, file } = told.at(-1) ?? packWarning("pack_manifest.unknown_key", "", "");
+  return [...told, { code, severity, file, message: `and ${problems.length - MAX_PROBLEMS} more` }];
+}
+
+async function readFiles(folder: string, packId: string): Promise<PackRead> {
   const idCheck = checkPackId(packId, []);
   if (!idCheck.ok) return { ok: false, problems: [packError(idCheck.code, "", idCheck.message)] };
   const place = await findManifest(folder);
@@ -123,6 +143,10 @@ async function readOne<S extends ObjectSchema>(
     problems.push(packError("pack_manifest.invalid", file, cause instanceof RumiError ? cause.message : "cannot be read"));
     return null;
   }
+  if (!holdsFewValues(raw, MAX_PACK_JSON_VALUES)) {
+    problems.push(packError("pack_manifest.invalid", file, `holds more than ${MAX_PACK_JSON_VALUES} values`));
+    return null;
+  }
   const parsed = v.safeParse(schema, raw);
   if (!parsed.success) {
     for (const issue of parsed.issues) {
@@ -132,6 +156,18 @@ async function readOne<S extends ObjectSchema>(
   }
   warnUnknownKeys(schema, raw, file, "", problems);
   return { file, value: parsed.output };
+}
+
+function holdsFewValues(value: JsonValue, most: number): boolean {
+  const stack: object[] = typeof value === "object" && value !== null ? [value] : [];
+  let count = 0;
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    const children: unknown[] = Array.isArray(node) ? node : Object.values(node);
+    count += children.length;
+    if (count > most) return false;
+    for (const child of children) if (typeof child === "object" && child !== null) stack.push(child);
+  }
+  return true;
 }
 
 function readEntries<S extends v.GenericSchema>(

@@ -39,6 +39,12 @@ export class RevisionIndex {
     return this.#files.get(`${kind}/${name}`) ?? { rev: 0, removed: true };
   }
 
+  /** Names of one kind that must have a file. */
+  names(kind: string): string[] {
+    const prefix = `${kind}/`;
+    return [...this.#files].flatMap(([key, { removed }]) => (!removed && key.startsWith(prefix) ? [key.slice(prefix.length)] : []));
+  }
+
   /**
    * Reads the index; absent is empty.
    * @throws SafeFilesError `safe_files.locked` when it is not ours, or older than `minRev` (0 = anything goes)

@@ -55,6 +55,11 @@ export class SignedFiles {
     return this.#index.rev;
   }
 
+  /** Names of `kind` that must have a file, there or not: one whose file is gone reads as `tampered`. */
+  names(kind: string): string[] {
+    return this.#index.names(kind);
+  }
+
   /**
    * Reads the index; until it succeeds every read is `tampered` and every write refused.
    * @param options `minRev`: the index revision of the newest audit head
