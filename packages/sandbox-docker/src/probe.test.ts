@@ -87,6 +87,10 @@ test("no engine is an answer with a remedy, not an error", () => {
   });
 });
 
+test("an engine whose socket this user may not open has a remedy of its own", () => {
+  expect(describeNoEngine({ python: "a", node: "b" }, "EACCES").remedy).toContain("usermod");
+});
+
 test.each([
   ["1.41", "1.12", "1.41"],
   ["1.47", "1.24", "1.47"],

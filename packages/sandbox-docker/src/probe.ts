@@ -59,7 +59,7 @@ export function describeEngine(facts: EngineFacts, images: Readonly<Record<Runti
   };
 }
 
-/** The answer when no engine answers. Pure. */
+/** The answer when no engine answers; `reason` is the system's error code where there is one. Pure. */
 export function describeNoEngine(refs: Readonly<Record<Runtime, string>>, reason: string): SandboxProbe {
   const absent = (ref: string): RuntimeImage => ({ ref, image_id: null, present: false });
   return {
@@ -70,7 +70,10 @@ export function describeNoEngine(refs: Readonly<Record<Runtime, string>>, reason
     runtimes: { python: absent(refs.python), node: absent(refs.node) },
     weaknesses: [],
     warnings: [`the Docker engine does not answer: ${reason}`],
-    remedy: "start a Docker engine (tools/engine-up.sh installs and starts one)",
+    remedy:
+      reason === "EACCES"
+        ? "let this user open the engine's socket (sudo usermod -aG docker <user>, then log in again)"
+        : "start a Docker engine (tools/engine-up.sh installs and starts one)",
   };
 }
 
