@@ -19,7 +19,16 @@ export async function verifyHomeAudit(paths: HomePaths): Promise<AuditVerificati
 export async function verifyAuditOffline(config: Config, output: Output): Promise<number> {
   const verdict = await verifyHomeAudit(homePaths(config.home, config.signingKeyFile));
   const { first_bad: bad } = verdict;
-  output.line(verdict.ok ? `the audit log is whole: ${verdict.entries} entries, ${verdict.heads} signed heads` : `the audit log does not hold at entry ${bad?.seq ?? "?"}: ${bad?.kind ?? "unknown"}`);
-  output.envelope({ success: verdict.ok, data: verdict, error: verdict.ok ? null : "the audit log does not hold", code: verdict.ok ? null : "audit.chain_broken" });
+  output.line(
+    verdict.ok
+      ? `the audit log is whole: ${verdict.entries} entries, ${verdict.heads} signed heads`
+      : `the audit log does not hold at entry ${bad?.seq ?? "?"}: ${bad?.kind ?? "unknown"}`,
+  );
+  output.envelope({
+    success: verdict.ok,
+    data: verdict,
+    error: verdict.ok ? null : "the audit log does not hold",
+    code: verdict.ok ? null : "audit.chain_broken",
+  });
   return verdict.ok ? 0 : 1;
 }

@@ -1,4 +1,19 @@
-import type { AuditReadPort, DaemonPort, EngineStatus, FlowDetail, FlowsPort, FlowSummary, ImagePin, InstancesPort, InstanceView, PacksPort, Run, RunRecord, RunsPort, SandboxStatusPort } from "@rumi/api";
+import type {
+  AuditReadPort,
+  DaemonPort,
+  EngineStatus,
+  FlowDetail,
+  FlowsPort,
+  FlowSummary,
+  ImagePin,
+  InstancesPort,
+  InstanceView,
+  PacksPort,
+  Run,
+  RunRecord,
+  RunsPort,
+  SandboxStatusPort,
+} from "@rumi/api";
 import type { PackApprovals } from "@rumi/approval";
 import type { AuditLog } from "@rumi/audit";
 import { isoTime, RumiError } from "@rumi/core";
@@ -44,14 +59,32 @@ export function bindFlows(catalog: FlowCatalog): FlowsPort {
       const { description, phases, raw, source } = flow.definition;
       const steps = flow.order.map((step) => step.raw);
       const problems = catalog.table.problems.filter((problem) => problem.file === source.file);
-      return { ...flowSummary(flow), description, phases: [...phases], steps: steps.length > 0 ? steps : ((raw["steps"] as unknown[] | undefined) ?? []), problems };
+      return {
+        ...flowSummary(flow),
+        description,
+        phases: [...phases],
+        steps: steps.length > 0 ? steps : ((raw["steps"] as unknown[] | undefined) ?? []),
+        problems,
+      };
     },
     async effective(flowId) {
       const flow = await find(flowId);
       if (flow === null) return null;
       const { source } = flow.definition;
-      const origin = { source: source.source, pack_id: source.pack_id, file: source.file, modifier_id: null, action: null, replaced_id: null };
-      return { flow_id: flow.definition.flow_id, digest: flow.digest, steps: flow.order.map((step) => ({ ...step.raw, origin })), removed: [] };
+      const origin = {
+        source: source.source,
+        pack_id: source.pack_id,
+        file: source.file,
+        modifier_id: null,
+        action: null,
+        replaced_id: null,
+      };
+      return {
+        flow_id: flow.definition.flow_id,
+        digest: flow.digest,
+        steps: flow.order.map((step) => ({ ...step.raw, origin })),
+        removed: [],
+      };
     },
   };
 }
@@ -68,7 +101,12 @@ function flowSummary({ definition, digest }: ComposedFlow): FlowSummary {
   };
 }
 
-export function bindRuns(deps: { readonly runner: FlowRunner; readonly catalog: FlowCatalog; readonly daemon: Pick<DaemonPort, "phase">; readonly logs: RunLogs }): RunsPort {
+export function bindRuns(deps: {
+  readonly runner: FlowRunner;
+  readonly catalog: FlowCatalog;
+  readonly daemon: Pick<DaemonPort, "phase">;
+  readonly logs: RunLogs;
+}): RunsPort {
   const { runner, catalog, daemon, logs } = deps;
   const answers = new Map<string, RunAnswer>();
   const keep = (answer: RunAnswer): void => {
@@ -96,7 +134,12 @@ export function bindRuns(deps: { readonly runner: FlowRunner; readonly catalog: 
     list: (filter) =>
       runner
         .list()
-        .filter((run) => (filter.flow_id === undefined || run.flow_id === filter.flow_id) && (filter.state === undefined || run.state === filter.state) && (filter.caller === undefined || run.caller === filter.caller))
+        .filter(
+          (run) =>
+            (filter.flow_id === undefined || run.flow_id === filter.flow_id) &&
+            (filter.state === undefined || run.state === filter.state) &&
+            (filter.caller === undefined || run.caller === filter.caller),
+        )
         .map((run) => ({ ...run })),
     get(runId) {
       const summary = runner.get(runId);
@@ -112,7 +155,11 @@ export function bindRuns(deps: { readonly runner: FlowRunner; readonly catalog: 
   };
 }
 
-export function bindSandbox(deps: { readonly watch: SandboxWatch; readonly pins: FileImagePins; readonly audit: AuditSink }): SandboxStatusPort {
+export function bindSandbox(deps: {
+  readonly watch: SandboxWatch;
+  readonly pins: FileImagePins;
+  readonly audit: AuditSink;
+}): SandboxStatusPort {
   const { watch, pins, audit } = deps;
   return {
     async status(options): Promise<EngineStatus> {
@@ -122,7 +169,10 @@ export function bindSandbox(deps: { readonly watch: SandboxWatch; readonly pins:
         required: watch.mode === "strict",
         adapter: probe.adapter,
         isolation: probe.isolation,
-        engine: probe.engine === undefined ? null : { ...probe.engine, ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }) },
+        engine:
+          probe.engine === undefined
+            ? null
+            : { ...probe.engine, ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }) },
         runtimes: probe.runtimes,
         weaknesses: [...probe.weaknesses],
         warnings: [...probe.warnings],
@@ -148,15 +198,26 @@ export function bindSandbox(deps: { readonly watch: SandboxWatch; readonly pins:
       }
       for (const { ref, image_id: imageId } of pinned) if (imageId !== null) await pins.write(ref, imageId);
       const missing = refs.find(({ ref }) => !pinned.some((pin) => pin.ref === ref));
-      if (missing !== undefined) throw new SandboxError("sandbox.image_missing", `there is no image "${missing.ref}"`, { remedy: probe.remedy ?? "rumi doctor" });
-      await audit.record({ category: "system", action: "settings", success: true, details: { image_pins: pinned.map((pin) => ({ ...pin })), actor } });
+      if (missing !== undefined)
+        throw new SandboxError("sandbox.image_missing", `there is no image "${missing.ref}"`, { remedy: probe.remedy ?? "rumi doctor" });
+      await audit.record({
+        category: "system",
+        action: "settings",
+        success: true,
+        details: { image_pins: pinned.map((pin) => ({ ...pin })), actor },
+      });
       await watch.probe({ fresh: true });
       return pinned;
     },
   };
 }
 
-export function bindInstances(deps: { readonly pool: InstancePool; readonly approvals: PackApprovals; readonly sandbox: Sandbox; readonly audit: AuditSink }): InstancesPort {
+export function bindInstances(deps: {
+  readonly pool: InstancePool;
+  readonly approvals: PackApprovals;
+  readonly sandbox: Sandbox;
+  readonly audit: AuditSink;
+}): InstancesPort {
   const { pool, approvals, sandbox, audit } = deps;
   const views = async (): Promise<InstanceView[]> => {
     const held = await sandbox.list().catch(() => []);
@@ -176,10 +237,17 @@ export function bindInstances(deps: { readonly pool: InstancePool; readonly appr
   const end = async (how: "stop" | "remove", packId: string, runtime: Runtime | undefined, actor: string): Promise<InstanceView[]> => {
     const filter = { pack_id: packId as PackId, ...(runtime === undefined ? {} : { runtime }) };
     const ended = of(await views(), packId, runtime);
-    if (ended.length === 0) throw new RumiError("container.not_found", `pack "${packId}" has no container`, { remedy: "rumi container list" });
+    if (ended.length === 0)
+      throw new RumiError("container.not_found", `pack "${packId}" has no container`, { remedy: "rumi container list" });
     if (how === "stop") await pool.drain(filter);
     else await pool.remove(filter, "removed by the operator");
-    await audit.record({ category: "system", action: "engine", success: true, owner_pack: packId, details: { instances: how, count: ended.length, actor } });
+    await audit.record({
+      category: "system",
+      action: "engine",
+      success: true,
+      owner_pack: packId,
+      details: { instances: how, count: ended.length, actor },
+    });
     return ended;
   };
   return {
@@ -188,9 +256,22 @@ export function bindInstances(deps: { readonly pool: InstancePool; readonly appr
       const gate = approvals.gate(packId as PackId);
       if (!gate.allowed) throw new RumiError(gate.code, gate.reason, gate.remedy === undefined ? {} : { remedy: gate.remedy });
       for (const each of runtime === undefined ? runtimesOf(gate) : [runtime]) {
-        await pool.prewarm({ pack_id: gate.pack_id, digest: gate.digest, runtime: each, authority: gate.pack_id, root: gate.root, reuse: gate.pack.reuse });
+        await pool.prewarm({
+          pack_id: gate.pack_id,
+          digest: gate.digest,
+          runtime: each,
+          authority: gate.pack_id,
+          root: gate.root,
+          reuse: gate.pack.reuse,
+        });
       }
-      await audit.record({ category: "system", action: "engine", success: true, owner_pack: packId, details: { instances: "start", actor } });
+      await audit.record({
+        category: "system",
+        action: "engine",
+        success: true,
+        owner_pack: packId,
+        details: { instances: "start", actor },
+      });
       return of(await views(), packId, runtime);
     },
     stop: (packId, runtime, actor) => end("stop", packId, runtime, actor),
@@ -208,11 +289,15 @@ export function bindAudit(audit: AuditLog): AuditReadPort {
 
 /** Members that are not there at all, rather than there and undefined. */
 function withoutAbsent<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
 }
 
 /** How a run that ended with failed steps is told in one line: the first of them. */
-export function firstFailure(answer: RunAnswer): { readonly code: string; readonly message: string; readonly remedy: string | null } | null {
+export function firstFailure(
+  answer: RunAnswer,
+): { readonly code: string; readonly message: string; readonly remedy: string | null } | null {
   const [failed] = answer.failed_steps;
   if (failed !== undefined) return { code: failed.code, message: failed.message, remedy: failed.remedy ?? null };
   return answer.code === null ? null : { code: answer.code, message: answer.reason ?? answer.state, remedy: null };

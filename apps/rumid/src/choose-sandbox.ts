@@ -23,11 +23,22 @@ export interface SandboxDeps {
  */
 export async function chooseSandbox(config: Config, deps: SandboxDeps): Promise<Sandbox> {
   if (config.sandbox === "bubblewrap") {
-    throw new RumidError("rumid.sandbox_not_built", "RUMI_SANDBOX=bubblewrap: this version has no bubblewrap sandbox yet; unset it, or use docker", { remedy: "unset RUMI_SANDBOX" });
+    throw new RumidError(
+      "rumid.sandbox_not_built",
+      "RUMI_SANDBOX=bubblewrap: this version has no bubblewrap sandbox yet; unset it, or use docker",
+      { remedy: "unset RUMI_SANDBOX" },
+    );
   }
   const permissive = config.securityMode === "permissive";
   const docker = new DockerSandbox(
-    { installation: deps.installation, socketBase: deps.socketBase, runnerRoot: deps.runnerRoot, userData: deps.paths.userData, clock: deps.clock, logger: deps.logger },
+    {
+      installation: deps.installation,
+      socketBase: deps.socketBase,
+      runnerRoot: deps.runnerRoot,
+      userData: deps.paths.userData,
+      clock: deps.clock,
+      logger: deps.logger,
+    },
     {
       engineSocket: config.engineSocket,
       images: config.images,
@@ -42,5 +53,15 @@ export async function chooseSandbox(config: Config, deps: SandboxDeps): Promise<
   await docker[Symbol.asyncDispose]();
   // Loaded here alone: a strict daemon does not even hold the code that runs blocks on the host.
   const { HostSandbox } = await import("@rumi/sandbox-host");
-  return new HostSandbox({ installation: deps.installation, socketBase: deps.socketBase, runnerRoot: deps.runnerRoot, userData: deps.paths.userData, clock: deps.clock, logger: deps.logger }, { mode: "permissive" });
+  return new HostSandbox(
+    {
+      installation: deps.installation,
+      socketBase: deps.socketBase,
+      runnerRoot: deps.runnerRoot,
+      userData: deps.paths.userData,
+      clock: deps.clock,
+      logger: deps.logger,
+    },
+    { mode: "permissive" },
+  );
 }

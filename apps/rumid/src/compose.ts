@@ -64,11 +64,18 @@ export interface Composition {
 }
 
 /** Wires every part. Nothing is started, opened or read here. */
-export function compose(given: { readonly foundations: Foundations; readonly sandbox: Sandbox; readonly pins: FileImagePins; readonly daemon: DaemonPort }): Composition {
+export function compose(given: {
+  readonly foundations: Foundations;
+  readonly sandbox: Sandbox;
+  readonly pins: FileImagePins;
+  readonly daemon: DaemonPort;
+}): Composition {
   const { foundations, sandbox, pins, daemon } = given;
   const container = rootContainer.createChildContainer();
   const make = <T>(token: Part<T>, factory: (get: Composition["get"]) => T): void => {
-    container.register<T>(token, { useFactory: instanceCachingFactory((c: DependencyContainer) => factory((wanted) => c.resolve(wanted))) });
+    container.register<T>(token, {
+      useFactory: instanceCachingFactory((c: DependencyContainer) => factory((wanted) => c.resolve(wanted))),
+    });
   };
   const { audit, clock, config, diagnostics, logger, paths, random, redact, signed } = foundations;
   const timers = systemTimers;
@@ -112,21 +119,56 @@ export function compose(given: { readonly foundations: Foundations; readonly san
 
   make(PART.approvals, (get) => {
     const reviewReader = new PackReviewReader({ flows: () => get(PART.catalog).knownFlows() });
-    const inUse = { digestsInUse: (packId: string) => get(PART.pool).list().filter((view) => view.pack_id === packId).map((view) => view.digest) };
+    const inUse = {
+      digestsInUse: (packId: string) =>
+        get(PART.pool)
+          .list()
+          .filter((view) => view.pack_id === packId)
+          .map((view) => view.digest),
+    };
     return new PackApprovals(
-      { ecosystemFolder: paths.ecosystem, userData: paths.userData, signed, audit, diagnostics, clock, reviewReader, logger, facts: inUse, random },
-      { dev: { development: config.development.environment, autoApproveLocal: config.development.autoApproveLocal, permissive: config.securityMode === "permissive", devHome: false } },
+      {
+        ecosystemFolder: paths.ecosystem,
+        userData: paths.userData,
+        signed,
+        audit,
+        diagnostics,
+        clock,
+        reviewReader,
+        logger,
+        facts: inUse,
+        random,
+      },
+      {
+        dev: {
+          development: config.development.environment,
+          autoApproveLocal: config.development.autoApproveLocal,
+          permissive: config.securityMode === "permissive",
+          devHome: false,
+        },
+      },
     );
   });
 
   make(PART.checks, (get) => new SnapshotChecks({ gate: get(PART.approvals), clock }));
   make(PART.logs, () => new RunLogs({ clock }));
 
-  make(PART.blocks, (get) =>
-    new PackBlockRunner(
-      { gate: get(PART.checks), pool: get(PART.pool), sandbox: get(PART.sandboxWatch), logs: get(PART.logs), audit, clock, logger, redact },
-      { maxResultBytes: config.maxResponseBytes, maxLogBytes: config.callLogBytes, hostTimeoutMs: config.hostExecSeconds * 1000 },
-    ),
+  make(
+    PART.blocks,
+    (get) =>
+      new PackBlockRunner(
+        {
+          gate: get(PART.checks),
+          pool: get(PART.pool),
+          sandbox: get(PART.sandboxWatch),
+          logs: get(PART.logs),
+          audit,
+          clock,
+          logger,
+          redact,
+        },
+        { maxResultBytes: config.maxResponseBytes, maxLogBytes: config.callLogBytes, hostTimeoutMs: config.hostExecSeconds * 1000 },
+      ),
   );
 
   make(PART.handlers, (get) => [
@@ -156,11 +198,13 @@ export function compose(given: { readonly foundations: Foundations; readonly san
     );
   });
 
-  make(PART.runner, (get) =>
-    new FlowRunner(
-      { table: () => get(PART.catalog).table, blocks: get(PART.blocks), handlers: get(PART.handlers), audit, clock, logger, diagnostics },
-      { maxConcurrentRuns: config.flows.maxConcurrent, maxResponseBytes: config.maxResponseBytes },
-    ),
+  make(
+    PART.runner,
+    (get) =>
+      new FlowRunner(
+        { table: () => get(PART.catalog).table, blocks: get(PART.blocks), handlers: get(PART.handlers), audit, clock, logger, diagnostics },
+        { maxConcurrentRuns: config.flows.maxConcurrent, maxResponseBytes: config.maxResponseBytes },
+      ),
   );
 
   make(PART.pending, (get) => new PendingExport({ approvals: get(PART.approvals), clock, timers, logger }, { userData: paths.userData }));

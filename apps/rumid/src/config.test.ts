@@ -20,7 +20,8 @@ test("without any setting the defaults of the contract hold", () => {
 });
 
 test("X80 a bad value is refused by the name of its variable, every one of them, without its value", () => {
-  const load = () => loadConfig({}, { RUMI_BLOCK_PIDS: "many-s3cret", RUMI_API_PORT: "70000", RUMI_SANDBOX: "chroot", RUMI_ENGINE_SOCKET: "relative" });
+  const load = () =>
+    loadConfig({}, { RUMI_BLOCK_PIDS: "many-s3cret", RUMI_API_PORT: "70000", RUMI_SANDBOX: "chroot", RUMI_ENGINE_SOCKET: "relative" });
   expect(load).toThrow(/RUMI_BLOCK_PIDS must be a whole number from 16 to 32768/u);
   expect(load).toThrow(/RUMI_API_PORT/u);
   expect(load).toThrow(/RUMI_SANDBOX must be one of auto, docker, bubblewrap/u);
@@ -29,7 +30,9 @@ test("X80 a bad value is refused by the name of its variable, every one of them,
 });
 
 test("X80 an unknown RUMI_ variable warns by its name; other variables and the command line's do not", () => {
-  expect(loadConfig({}, { RUMI_X: "1", PATH: "/bin", RUMI_URL: "http://127.0.0.1:1", RUMI_TOKEN: "t" }).warnings).toEqual(["RUMI_X is not a setting of this daemon: it does nothing"]);
+  expect(loadConfig({}, { RUMI_X: "1", PATH: "/bin", RUMI_URL: "http://127.0.0.1:1", RUMI_TOKEN: "t" }).warnings).toEqual([
+    "RUMI_X is not a setting of this daemon: it does nothing",
+  ]);
 });
 
 test("permissive comes from its variable or its flag; any other word is strict, and said", () => {
@@ -42,7 +45,10 @@ test("permissive comes from its variable or its flag; any other word is strict, 
 
 test("H9 an address beyond this machine needs the hosts to serve", () => {
   expect(() => loadConfig({}, { RUMI_API_BIND_ADDRESS: "0.0.0.0" })).toThrow(/RUMI_API_ALLOWED_HOSTS/u);
-  expect(loadConfig({}, { RUMI_API_BIND_ADDRESS: "0.0.0.0", RUMI_API_ALLOWED_HOSTS: "rumi.example, other" }).api.allowedHosts).toEqual(["rumi.example", "other"]);
+  expect(loadConfig({}, { RUMI_API_BIND_ADDRESS: "0.0.0.0", RUMI_API_ALLOWED_HOSTS: "rumi.example, other" }).api.allowedHosts).toEqual([
+    "rumi.example",
+    "other",
+  ]);
 });
 
 test("an empty variable is as good as none", () => {

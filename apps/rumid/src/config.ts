@@ -49,7 +49,16 @@ export interface Config {
 }
 
 /** Settings that the command line's verbs and the project's tools read; not the daemon's, yet no mistakes. */
-const FOREIGN_NAMES: ReadonlySet<string> = new Set(["RUMI_URL", "RUMI_TOKEN", "RUMI_ENGINE_STATE", "RUMI_DOCKERD_ARGS", "RUMI_BASE_ROUTE", "RUMI_NODE_BIN", "RUMI_FORCE", "RUMI_NO_APT"]);
+const FOREIGN_NAMES: ReadonlySet<string> = new Set([
+  "RUMI_URL",
+  "RUMI_TOKEN",
+  "RUMI_ENGINE_STATE",
+  "RUMI_DOCKERD_ARGS",
+  "RUMI_BASE_ROUTE",
+  "RUMI_NODE_BIN",
+  "RUMI_FORCE",
+  "RUMI_NO_APT",
+]);
 
 /** Longest time, count and size that are believed to be meant. */
 const DAY_SECONDS = 86_400;
@@ -59,7 +68,10 @@ const GIB_MB = 1024;
  * The configuration from an environment and the verb's flags.
  * @throws RumidError `rumid.invalid_setting` naming every variable whose value is not one
  */
-export function loadConfig(flags: { readonly permissive?: boolean } = {}, env: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function loadConfig(
+  flags: { readonly permissive?: boolean } = {},
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Config {
   const known = new Set<string>();
   const problems: string[] = [];
   const warnings: string[] = [];
@@ -139,7 +151,8 @@ export function loadConfig(flags: { readonly permissive?: boolean } = {}, env: R
     warnings,
   };
   for (const name of Object.keys(env)) {
-    if (name.startsWith("RUMI_") && !known.has(name) && !FOREIGN_NAMES.has(name)) warnings.push(`${name} is not a setting of this daemon: it does nothing`);
+    if (name.startsWith("RUMI_") && !known.has(name) && !FOREIGN_NAMES.has(name))
+      warnings.push(`${name} is not a setting of this daemon: it does nothing`);
   }
   const { address, allowedHosts } = config.api;
   if (!isLoopback(address) && allowedHosts.length === 0) {

@@ -29,7 +29,12 @@ export interface DaemonParts {
 export class DaemonState implements DaemonPort {
   readonly #clock: Clock;
   readonly #diagnostics: Diagnostics;
-  readonly #facts: { readonly version: string; readonly mode: "strict" | "permissive"; readonly userData: string; readonly warnings: readonly string[] };
+  readonly #facts: {
+    readonly version: string;
+    readonly mode: "strict" | "permissive";
+    readonly userData: string;
+    readonly warnings: readonly string[];
+  };
   readonly #startedAt: number;
   #phase: "starting" | "running" | "stopping" = "starting";
   #parts: DaemonParts | null = null;
@@ -37,7 +42,12 @@ export class DaemonState implements DaemonPort {
 
   constructor(
     deps: { readonly clock: Clock; readonly diagnostics: Diagnostics },
-    facts: { readonly version: string; readonly mode: "strict" | "permissive"; readonly userData: string; readonly warnings: readonly string[] },
+    facts: {
+      readonly version: string;
+      readonly mode: "strict" | "permissive";
+      readonly userData: string;
+      readonly warnings: readonly string[];
+    },
   ) {
     this.#clock = deps.clock;
     this.#diagnostics = deps.diagnostics;
@@ -73,7 +83,16 @@ export class DaemonState implements DaemonPort {
       version: this.#facts.version,
       uptime: Math.round((this.#clock.monotonic() - this.#startedAt) / 1000),
       mode: this.#facts.mode,
-      engine: probe === null ? null : { available: probe.available, adapter: probe.adapter, isolation: probe.isolation, ...probe.engine, remedy: probe.remedy ?? null },
+      engine:
+        probe === null
+          ? null
+          : {
+              available: probe.available,
+              adapter: probe.adapter,
+              isolation: probe.isolation,
+              ...probe.engine,
+              remedy: probe.remedy ?? null,
+            },
       counts: {
         packs,
         flows: parts?.catalog.table.list().length ?? 0,
@@ -81,7 +100,12 @@ export class DaemonState implements DaemonPort {
         runs: parts?.runner.list().filter((run) => run.state === "running").length ?? 0,
         instances: parts?.pool.list().length ?? 0,
       },
-      warnings: [...this.#facts.warnings, ...(this.#facts.mode === "permissive" ? ["permissive mode"] : []), ...(probe?.warnings ?? []), ...this.#faults()],
+      warnings: [
+        ...this.#facts.warnings,
+        ...(this.#facts.mode === "permissive" ? ["permissive mode"] : []),
+        ...(probe?.warnings ?? []),
+        ...this.#faults(),
+      ],
     };
   }
 
@@ -91,7 +115,9 @@ export class DaemonState implements DaemonPort {
 
   diagnostics(filter: DiagnosticsQuery): DiagnosticsAnswer {
     const wanted = (part: { readonly id: string; readonly ts: string; readonly status: string }): boolean =>
-      (filter.pack_id === undefined || part.id === filter.pack_id) && (filter.since === undefined || part.ts >= filter.since) && (filter.level === undefined || part.status === filter.level);
+      (filter.pack_id === undefined || part.id === filter.pack_id) &&
+      (filter.since === undefined || part.ts >= filter.since) &&
+      (filter.level === undefined || part.status === filter.level);
     return { parts: this.#diagnostics.parts().filter(wanted), events: this.#diagnostics.events({ limit: 1000 }).filter(wanted) };
   }
 

@@ -49,9 +49,14 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   for (const warning of config.warnings) logger.log("warn", warning);
   const socketBase = await chooseSocketBase({ configured: config.sockets.base, runtimeFolder: config.runtimeFolder, installation });
   const pins = new FileImagePins(paths);
-  const sandbox = stack.use(await chooseSandbox(config, { paths, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger }));
+  const sandbox = stack.use(
+    await chooseSandbox(config, { paths, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger }),
+  );
   const version = daemonVersion();
-  const state = new DaemonState({ clock, diagnostics }, { version, mode: config.securityMode, userData: paths.userData, warnings: config.warnings });
+  const state = new DaemonState(
+    { clock, diagnostics },
+    { version, mode: config.securityMode, userData: paths.userData, warnings: config.warnings },
+  );
   const parts = compose({ foundations, sandbox, pins, daemon: state });
   const watch = stack.use(parts.get(PART.sandboxWatch));
   const pool = stack.use(parts.get(PART.pool));
@@ -73,17 +78,31 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   approvals.onChange(async (change) => {
     const keep = change.status === "approved" && change.digest !== null ? { exceptDigest: change.digest } : {};
     pending.touch();
-    await Promise.all([pool.remove({ pack_id: change.pack_id as Parameters<typeof approvals.gate>[0], ...keep }, `the pack is ${change.status}`), catalog.reload()]);
+    await Promise.all([
+      pool.remove({ pack_id: change.pack_id as Parameters<typeof approvals.gate>[0], ...keep }, `the pack is ${change.status}`),
+      catalog.reload(),
+    ]);
   });
 
   const tokens = parts.get(PART.tokens);
   const tokenState = await tokens.load();
   const first = foundations.locked === null ? await tokens.createFirstAdmin() : null;
   if (first !== null) await writeFileAtomic(paths.apiToken, `${first.token}\n`);
-  if (tokenState === "tampered") diagnostics.report({ kind: "home", id: "tokens", status: "failed", code: "safe_files.record_tampered", message: "settings/tokens.json was changed: no token holds", remedy: "rumi doctor" });
+  if (tokenState === "tampered")
+    diagnostics.report({
+      kind: "home",
+      id: "tokens",
+      status: "failed",
+      code: "safe_files.record_tampered",
+      message: "settings/tokens.json was changed: no token holds",
+      remedy: "rumi doctor",
+    });
 
   const server = stack.use(await listen(parts, config));
-  await writeFileAtomic(paths.daemonFile, `${JSON.stringify({ pid: process.pid, url: server.url, version, started_at: isoTime(clock.now()) })}\n`);
+  await writeFileAtomic(
+    paths.daemonFile,
+    `${JSON.stringify({ pid: process.pid, url: server.url, version, started_at: isoTime(clock.now()) })}\n`,
+  );
   stack.defer(() => removeOwnDaemonFile(paths.daemonFile));
   await lock.announce({ pid: process.pid, url: server.url });
 
@@ -100,7 +119,10 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
     tokenPath: paths.apiToken,
     firstToken: first !== null,
     approved: approvals.list().filter((pack) => pack.status === "approved").length,
-    waiting: approvals.list().filter((pack) => pack.status === "installed" || pack.status === "modified").map((pack) => pack.pack_id),
+    waiting: approvals
+      .list()
+      .filter((pack) => pack.status === "installed" || pack.status === "modified")
+      .map((pack) => pack.pack_id),
     locked: foundations.locked,
     warnings: config.warnings,
     exampleFlow: example?.run === null || example === null ? null : example.flow_id,
@@ -133,10 +155,23 @@ async function recordStart({ audit, config, locked }: Foundations, probe: Sandbo
     action: "start",
     severity: config.securityMode === "permissive" ? "warning" : "info",
     success: true,
-    details: { version, mode: config.securityMode, adapter: probe.adapter, isolation: probe.isolation, available: probe.available, locked: locked !== null },
+    details: {
+      version,
+      mode: config.securityMode,
+      adapter: probe.adapter,
+      isolation: probe.isolation,
+      available: probe.available,
+      locked: locked !== null,
+    },
   });
   if (!isLoopback(config.api.address)) {
-    await audit.record({ category: "security", action: "api_bind_all_interfaces", severity: "warning", success: true, details: { address: config.api.address, allowed_hosts: [...config.api.allowedHosts] } });
+    await audit.record({
+      category: "security",
+      action: "api_bind_all_interfaces",
+      severity: "warning",
+      success: true,
+      details: { address: config.api.address, allowed_hosts: [...config.api.allowedHosts] },
+    });
   }
 }
 
@@ -146,8 +181,15 @@ async function listen(parts: Composition, config: Config): Promise<ApiServer> {
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
     if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") throw cause;
-    const why = { EADDRINUSE: "is taken by another program", EACCES: "may not be bound by this user", EADDRNOTAVAIL: "is not an address of this machine" }[code];
-    throw new RumidError("rumid.port_taken", `${config.api.address}:${config.api.port} ${why}`, { cause, remedy: "set RUMI_API_PORT to a free port, or 0" });
+    const why = {
+      EADDRINUSE: "is taken by another program",
+      EACCES: "may not be bound by this user",
+      EADDRNOTAVAIL: "is not an address of this machine",
+    }[code];
+    throw new RumidError("rumid.port_taken", `${config.api.address}:${config.api.port} ${why}`, {
+      cause,
+      remedy: "set RUMI_API_PORT to a free port, or 0",
+    });
   }
 }
 
@@ -158,11 +200,18 @@ async function runStartup(parts: Composition, { audit, diagnostics, logger }: Fo
     if (catalog.table.get(STARTUP_FLOW)?.definition.source.source === "official") {
       const answer = await parts.get(PART.runner).run(STARTUP_FLOW, {}, { caller: "boot", trigger: "boot" });
       const failure = firstFailure(answer);
-      if (failure === null) diagnostics.report({ kind: "startup", id: STARTUP_FLOW, status: "ok", message: "the official start-up flow completed" });
+      if (failure === null)
+        diagnostics.report({ kind: "startup", id: STARTUP_FLOW, status: "ok", message: "the official start-up flow completed" });
       else diagnostics.report({ kind: "startup", id: STARTUP_FLOW, status: "degraded", code: failure.code, message: failure.message });
       return;
     }
-    diagnostics.report({ kind: "startup", id: STARTUP_FLOW, status: "degraded", code: "flow.not_found", message: "the official start-up flow is missing or invalid; its steps ran built in" });
+    diagnostics.report({
+      kind: "startup",
+      id: STARTUP_FLOW,
+      status: "degraded",
+      code: "flow.not_found",
+      message: "the official start-up flow is missing or invalid; its steps ran built in",
+    });
     await parts.get(PART.approvals).scan();
     await parts.get(PART.pending).write();
   } catch (cause) {
@@ -179,10 +228,34 @@ async function runExample(parts: Composition, refused: string | null): Promise<E
     const answer: RunAnswer = await parts.get(PART.runner).run(flowId, inputs, { caller: "boot", trigger: "boot" });
     const failure = firstFailure(answer);
     const state = failure === null ? answer.state : "failed";
-    return { pack_id: packId, flow_id: flowId, refused, run: { state, result: answer.result, code: failure?.code ?? null, reason: failure?.message ?? null, seconds: answer.execution_time, mode: answer.execution_mode } };
+    return {
+      pack_id: packId,
+      flow_id: flowId,
+      refused,
+      run: {
+        state,
+        result: answer.result,
+        code: failure?.code ?? null,
+        reason: failure?.message ?? null,
+        seconds: answer.execution_time,
+        mode: answer.execution_mode,
+      },
+    };
   } catch (cause) {
     const code = cause instanceof RumiError ? cause.code : "internal";
-    return { pack_id: packId, flow_id: flowId, refused, run: { state: "failed", result: null, code, reason: cause instanceof Error ? cause.message : "it could not be run", seconds: 0, mode: null } };
+    return {
+      pack_id: packId,
+      flow_id: flowId,
+      refused,
+      run: {
+        state: "failed",
+        result: null,
+        code,
+        reason: cause instanceof Error ? cause.message : "it could not be run",
+        seconds: 0,
+        mode: null,
+      },
+    };
   }
 }
 

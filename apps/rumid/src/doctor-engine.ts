@@ -27,7 +27,12 @@ export async function engineChecks(config: Config, paths: HomePaths): Promise<Fi
   // An installation of its own: a running daemon's sweep leaves these instances alone, and ours leaves the daemon's alone.
   await using sandbox = dockerOf(config, paths, doctor, socketBase);
   const probe = await sandbox.probe({ fresh: true });
-  return [...sandboxFindings(config, probe), ...imageFindings(probe), await roundTripFinding(sandbox, probe), await orphanFinding(config, paths, probe, socketBase)];
+  return [
+    ...sandboxFindings(config, probe),
+    ...imageFindings(probe),
+    await roundTripFinding(sandbox, probe),
+    await orphanFinding(config, paths, probe, socketBase),
+  ];
 }
 
 function dockerOf(config: Config, paths: HomePaths, installation: string, socketBase: string): DockerSandbox {
@@ -51,15 +56,26 @@ function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
   if (!probe.available) {
     const text = `no sandbox: ${probe.warnings[0] ?? "the engine does not answer"}`;
     const engine = fail("engine", `nothing answers at ${config.engineSocket}`, remedy);
-    return [config.securityMode === "strict" ? fail("sandbox", `${text}; strict mode refuses all third-party code`, remedy) : warn("sandbox", `${text}; permissive mode runs blocks on this machine`, remedy), engine];
+    return [
+      config.securityMode === "strict"
+        ? fail("sandbox", `${text}; strict mode refuses all third-party code`, remedy)
+        : warn("sandbox", `${text}; permissive mode runs blocks on this machine`, remedy),
+      engine,
+    ];
   }
-  const weak = (id: string): Finding[] => probe.weaknesses.filter((weakness) => (id === "seccomp") === (weakness.id === "seccomp")).map((weakness) => (config.securityMode === "strict" ? fail : warn)(id, weakness.message, "rumi doctor"));
+  const weak = (id: string): Finding[] =>
+    probe.weaknesses
+      .filter((weakness) => (id === "seccomp") === (weakness.id === "seccomp"))
+      .map((weakness) => (config.securityMode === "strict" ? fail : warn)(id, weakness.message, "rumi doctor"));
   const limits = weak("engine_limits");
   const seccomp = weak("seccomp");
   return [
     ok("sandbox", `${config.securityMode}: one container per pack (${probe.adapter})`),
     ok("engine", `${config.engineSocket} answers`),
-    ok("engine_version", `Docker ${probe.engine?.version ?? "?"}, API ${probe.engine?.api ?? "?"}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`}`),
+    ok(
+      "engine_version",
+      `Docker ${probe.engine?.version ?? "?"}, API ${probe.engine?.api ?? "?"}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`}`,
+    ),
     ...probe.warnings.map((warning) => warn("engine_version", warning)),
     ...(limits.length === 0 ? [ok("engine_limits", "memory and process limits are enforced")] : limits),
     ...(seccomp.length === 0 ? [ok("seccomp", "system calls are filtered")] : seccomp),
@@ -69,7 +85,9 @@ function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
 function imageFindings(probe: SandboxProbe): Finding[] {
   if (!probe.available) return [];
   return Object.entries(probe.runtimes).map(([runtime, image]) =>
-    image.present ? ok("images", `${runtime}: ${image.ref} (${image.image_id?.slice(0, 19) ?? "not pinned yet"})`) : fail("images", `${runtime}: ${image.ref} is not there; it is never pulled by itself`, probe.remedy ?? "tools/engine-up.sh"),
+    image.present
+      ? ok("images", `${runtime}: ${image.ref} (${image.image_id?.slice(0, 19) ?? "not pinned yet"})`)
+      : fail("images", `${runtime}: ${image.ref} is not there; it is never pulled by itself`, probe.remedy ?? "tools/engine-up.sh"),
   );
 }
 
@@ -99,15 +117,33 @@ async function roundTripFinding(sandbox: Sandbox, probe: SandboxProbe): Promise<
     const times: number[] = [];
     for (let index = 0; index < ROUND_TRIPS; index += 1) {
       const started = performance.now();
-      const result = await sandbox.run(instance, { call_id: `doctor-${index}`, convention: "block", file: "echo.py", function: null, input: { index }, context: {}, timeout_ms: 10_000, max_result_bytes: 4096, max_log_bytes: 4096 });
-      if (result.kind !== "ok") return fail("socket_round_trip", `a call into a container ended ${result.kind}: ${result.message}`, "rumi doctor");
+      const result = await sandbox.run(instance, {
+        call_id: `doctor-${index}`,
+        convention: "block",
+        file: "echo.py",
+        function: null,
+        input: { index },
+        context: {},
+        timeout_ms: 10_000,
+        max_result_bytes: 4096,
+        max_log_bytes: 4096,
+      });
+      if (result.kind !== "ok")
+        return fail("socket_round_trip", `a call into a container ended ${result.kind}: ${result.message}`, "rumi doctor");
       times.push(performance.now() - started);
     }
     await sandbox.stop(instance);
-    return ok("socket_round_trip", `a call into a container and back: ${(times.toSorted((a, b) => a - b)[ROUND_TRIPS >> 1] ?? 0).toFixed(2)} ms`);
+    return ok(
+      "socket_round_trip",
+      `a call into a container and back: ${(times.toSorted((a, b) => a - b)[ROUND_TRIPS >> 1] ?? 0).toFixed(2)} ms`,
+    );
   } catch (cause) {
     const code = cause instanceof RumiError ? cause.code : "failed";
-    return fail("socket_round_trip", `a container did not start (${code})`, (cause instanceof RumiError ? cause.remedy : undefined) ?? "docker info");
+    return fail(
+      "socket_round_trip",
+      `a container did not start (${code})`,
+      (cause instanceof RumiError ? cause.remedy : undefined) ?? "docker info",
+    );
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -119,5 +155,7 @@ async function orphanFinding(config: Config, paths: HomePaths, probe: SandboxPro
   if ((await holderOf(paths)) !== null) return ok("orphans", "the running daemon looks after its containers");
   await using sandbox = dockerOf(config, paths, installation, socketBase);
   const held = await sandbox.list().catch(() => []);
-  return held.length === 0 ? ok("orphans", "none") : warn("orphans", `${held.length} containers of an earlier daemon; the next start removes them`, "npm start", true);
+  return held.length === 0
+    ? ok("orphans", "none")
+    : warn("orphans", `${held.length} containers of an earlier daemon; the next start removes them`, "npm start", true);
 }

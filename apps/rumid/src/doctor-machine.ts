@@ -17,17 +17,30 @@ const DISK_FULL_SHARE = 0.95;
 export async function machineChecks(config: Config, paths: HomePaths): Promise<Finding[]> {
   const holder = await holderOf(paths);
   return [
-    Number(process.versions.node.split(".")[0]) >= OLDEST_NODE ? ok("node", `Node ${process.versions.node}`) : fail("node", `Node ${process.versions.node} is older than ${OLDEST_NODE}`, "npm start (fetches the right Node)"),
+    Number(process.versions.node.split(".")[0]) >= OLDEST_NODE
+      ? ok("node", `Node ${process.versions.node}`)
+      : fail("node", `Node ${process.versions.node} is older than ${OLDEST_NODE}`, "npm start (fetches the right Node)"),
     ...config.warnings.map((warning) => warn("settings", warning)),
     await diskFinding(paths),
-    ok("lock", holder === null ? "no daemon uses this home" : `the daemon with pid ${holder.pid ?? "?"} uses this home${holder.url === null ? "" : ` (${holder.url})`}`),
+    ok(
+      "lock",
+      holder === null
+        ? "no daemon uses this home"
+        : `the daemon with pid ${holder.pid ?? "?"} uses this home${holder.url === null ? "" : ` (${holder.url})`}`,
+    ),
     holder === null ? await portFinding(config) : ok("port", `${holder.url ?? "the daemon's"} is in use by the daemon`),
   ];
 }
 
 /** Who holds the home now, or null. A home that is not laid out is held by nobody; none is made. */
 export async function holderOf(paths: HomePaths): Promise<{ readonly pid: number | null; readonly url: string | null } | null> {
-  if (!(await lstat(paths.settings).then(() => true, () => false))) return null;
+  if (
+    !(await lstat(paths.settings).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return null;
   const before = await readFile(`${paths.settings}/.lock.json`, "utf8").catch(() => null);
   try {
     const lock = await lockHome(paths.userData, { pid: process.pid });
@@ -43,7 +56,12 @@ export async function holderOf(paths: HomePaths): Promise<{ readonly pid: number
 }
 
 async function diskFinding(paths: HomePaths): Promise<Finding> {
-  const share = await diskShare(await lstat(paths.userData).then(() => paths.userData, () => paths.home));
+  const share = await diskShare(
+    await lstat(paths.userData).then(
+      () => paths.userData,
+      () => paths.home,
+    ),
+  );
   const text = `${Math.round(share * 100)} % of the disk is used`;
   if (share >= DISK_FULL_SHARE) return fail("disk", text, "free some space: df -h .");
   return share >= DISK_DEGRADED_SHARE ? warn("disk", text, "free some space: df -h .") : ok("disk", text);
@@ -56,5 +74,7 @@ async function portFinding({ api }: Config): Promise<Finding> {
     server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "unknown"));
     server.listen({ host: api.address, port: api.port }, () => server.close(() => resolve(null)));
   });
-  return code === null ? ok("port", `${api.address}:${api.port} is free`) : fail("port", `${api.address}:${api.port} cannot be bound (${code})`, "RUMI_API_PORT=0 npm start");
+  return code === null
+    ? ok("port", `${api.address}:${api.port} is free`)
+    : fail("port", `${api.address}:${api.port} cannot be bound (${code})`, "RUMI_API_PORT=0 npm start");
 }

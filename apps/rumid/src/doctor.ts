@@ -44,6 +44,11 @@ export async function runDoctor(config: Config, extent: "machine" | "all", outpu
   const failed = findings.filter((finding) => finding.status === "fail").length;
   const warned = findings.filter((finding) => finding.status === "warn").length;
   output.line(failed === 0 ? `well${warned === 0 ? "" : `, with ${warned} to know of`}` : `${failed} to mend`);
-  output.envelope({ success: failed === 0, data: { checks: findings }, error: failed === 0 ? null : `${failed} checks failed`, code: failed === 0 ? null : "doctor.failed" });
+  output.envelope({
+    success: failed === 0,
+    data: { checks: findings },
+    error: failed === 0 ? null : `${failed} checks failed`,
+    code: failed === 0 ? null : "doctor.failed",
+  });
   return failed === 0 ? 0 : 1;
 }

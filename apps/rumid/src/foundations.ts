@@ -51,13 +51,37 @@ export async function openFoundations(config: Config): Promise<Foundations> {
   const diagnostics = new Diagnostics({ clock });
   const signed = new SignedFiles({ keyring, indexPath: paths.revisions });
   const audit = stack.use(
-    await AuditLog.open({ ...auditPlace, key: keyring.derive(AUDIT_KEY_INFO), kid: keyring.kid, clock, redact, revisionsRev: () => signed.rev, logger }),
+    await AuditLog.open({
+      ...auditPlace,
+      key: keyring.derive(AUDIT_KEY_INFO),
+      kid: keyring.kid,
+      clock,
+      redact,
+      revisionsRev: () => signed.rev,
+      logger,
+    }),
   );
   const locked = keyGone ?? (await loadIndex(signed, audit.knownRevision));
-  if (locked !== null) diagnostics.report({ kind: "home", id: "keys", status: "failed", code: "safe_files.locked", message: locked, remedy: "rumi doctor" });
+  if (locked !== null)
+    diagnostics.report({ kind: "home", id: "keys", status: "failed", code: "safe_files.locked", message: locked, remedy: "rumi doctor" });
   const installation = await loadInstallationId(paths, random);
   const owned = stack.move();
-  return { config, paths, lock, keyring, signed, audit, diagnostics, installation, locked, clock, random, redact, logger, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    config,
+    paths,
+    lock,
+    keyring,
+    signed,
+    audit,
+    diagnostics,
+    installation,
+    locked,
+    clock,
+    random,
+    redact,
+    logger,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 interface OpenedKeys {

@@ -50,7 +50,14 @@ export function homePaths(home: string, signingKeyFile: string | null = null): H
 export async function prepareHome(paths: HomePaths): Promise<void> {
   await ensureFolder(paths.ecosystem, 0o755);
   const private_ = [paths.userData, paths.permissions, join(paths.permissions, "approvals"), paths.audit, paths.settings];
-  for (const folder of [...private_, join(paths.userData, "packs"), join(paths.userData, "shared"), paths.sharedFlows, join(paths.userData, "pending")]) await ensureFolder(folder);
+  for (const folder of [
+    ...private_,
+    join(paths.userData, "packs"),
+    join(paths.userData, "shared"),
+    paths.sharedFlows,
+    join(paths.userData, "pending"),
+  ])
+    await ensureFolder(folder);
 }
 
 /** The folder this program was installed in: official flows, examples and texts lie below it. */
@@ -59,5 +66,7 @@ export const INSTALLATION_ROOT: string = resolve(fileURLToPath(new URL("../../..
 /** This daemon's version, from its own manifest. */
 export function daemonVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(fileURLToPath(new URL("../package.json", import.meta.url)), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest && typeof manifest.version === "string" ? manifest.version : "0.0.0";
+  return typeof manifest === "object" && manifest !== null && "version" in manifest && typeof manifest.version === "string"
+    ? manifest.version
+    : "0.0.0";
 }

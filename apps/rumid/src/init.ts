@@ -9,7 +9,10 @@ import { loadInstallationId } from "./state-files.ts";
 /** Lays out a home: folders, signing key, installation id. What is there stays as it is. @throws SafeFilesError */
 export async function initHome(config: Config, output: Output): Promise<number> {
   const paths = homePaths(config.home, config.signingKeyFile);
-  const hadKey = await stat(paths.signingKey).then(() => true, () => false);
+  const hadKey = await stat(paths.signingKey).then(
+    () => true,
+    () => false,
+  );
   await prepareHome(paths);
   try {
     await using _lock = await lockHome(paths.userData, { pid: process.pid });

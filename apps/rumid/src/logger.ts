@@ -13,7 +13,10 @@ export interface LoggerOptions {
 export function createLogger(options: LoggerOptions): Logger {
   const { format, redact } = options;
   const write = (line: string): void => options.write(redact(format === "json" ? line : readable(line)));
-  const log = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, { write });
+  const log = pino(
+    { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    { write },
+  );
   return { log: (level, message, fields) => log[level](fields ?? {}, message) };
 }
 

@@ -33,5 +33,10 @@ export function processOutput(json: boolean): Output {
 export function tellFailure(output: Output, error: RumiError): void {
   output.complain(`rumid: ${error.message}`);
   if (error.remedy !== undefined) output.complain(`  try: ${error.remedy}`);
-  output.envelope({ success: false, data: error.remedy === undefined ? null : { remedy: error.remedy }, error: error.message, code: error.code });
+  output.envelope({
+    success: false,
+    data: error.remedy === undefined ? null : { remedy: error.remedy },
+    error: error.message,
+    code: error.code,
+  });
 }

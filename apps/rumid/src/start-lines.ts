@@ -25,7 +25,14 @@ export interface ExampleFacts {
   /** Why its approval was refused, or null. */
   readonly refused: string | null;
   /** How its run ended; null when it was not run. */
-  readonly run: { readonly state: string; readonly result: unknown; readonly code: string | null; readonly reason: string | null; readonly seconds: number; readonly mode: string | null } | null;
+  readonly run: {
+    readonly state: string;
+    readonly result: unknown;
+    readonly code: string | null;
+    readonly reason: string | null;
+    readonly seconds: number;
+    readonly mode: string | null;
+  } | null;
 }
 
 const BANNER_WIDTH = 78;
@@ -33,8 +40,15 @@ const BANNER_WIDTH = 78;
 /** The red banner of permissive mode, at each start. `colour`: a terminal reads it. */
 export function permissiveBanner(walls: boolean, colour: boolean): string[] {
   const texts = walls
-    ? ["PERMISSIVE MODE. A strict sandbox answers and is still used now;", "if it goes away, third-party code is refused until the next start."]
-    : ["PERMISSIVE MODE, AND NO SANDBOX ANSWERS.", "Third-party code runs on this machine as you: no network, file or memory walls.", "For development only, with packs you wrote yourself."];
+    ? [
+        "PERMISSIVE MODE. A strict sandbox answers and is still used now;",
+        "if it goes away, third-party code is refused until the next start.",
+      ]
+    : [
+        "PERMISSIVE MODE, AND NO SANDBOX ANSWERS.",
+        "Third-party code runs on this machine as you: no network, file or memory walls.",
+        "For development only, with packs you wrote yourself.",
+      ];
   const line = "!".repeat(BANNER_WIDTH);
   const lines = [line, ...texts.map((text) => `!! ${text.padEnd(BANNER_WIDTH - 6)} !!`), line];
   return colour ? lines.map((text) => `\u001B[31m${text}\u001B[0m`) : lines;
@@ -58,7 +72,10 @@ export function exampleLines(example: ExampleFacts): string[] {
   if (run === null) return [];
   const head = `pack ${example.pack_id}, approved as bundled; its flow "${example.flow_id}" ran once:`;
   if (run.state !== "completed") return [row("example", head), row("", `${run.code ?? run.state}: ${run.reason ?? "it did not complete"}`)];
-  return [row("example", head), row("", `${JSON.stringify(run.result)}  (${run.mode ?? "no block"}, ${Math.round(run.seconds * 1000)} ms)`)];
+  return [
+    row("example", head),
+    row("", `${JSON.stringify(run.result)}  (${run.mode ?? "no block"}, ${Math.round(run.seconds * 1000)} ms)`),
+  ];
 }
 
 function isolationLines({ mode, probe }: StartFacts): string[] {
@@ -72,7 +89,12 @@ function isolationLines({ mode, probe }: StartFacts): string[] {
   }
   if (probe.isolation === "none") return [row("isolation", "NONE: blocks run on this machine, without walls (permissive)")];
   const engine = probe.engine === undefined ? probe.adapter : `${probe.adapter} ${probe.engine.version}`;
-  const lines = [row("isolation", `${mode}: one container per pack, no network, read-only (${engine}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`})`)];
+  const lines = [
+    row(
+      "isolation",
+      `${mode}: one container per pack, no network, read-only (${engine}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`})`,
+    ),
+  ];
   for (const [runtime, image] of Object.entries(probe.runtimes)) {
     if (!image.present) lines.push(row("", `no ${runtime} image "${image.ref}": ${probe.remedy ?? "rumi doctor"}`));
   }

@@ -11,9 +11,12 @@ export async function start(config: Config, output: Output): Promise<number> {
   const signalled = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => signalled.resolve(signal));
   const daemon = await startDaemon(config, (probe) => {
-    if (config.securityMode === "permissive") for (const line of permissiveBanner(probe.isolation === "container", output.colour)) output.complain(line);
+    if (config.securityMode === "permissive")
+      for (const line of permissiveBanner(probe.isolation === "container", output.colour)) output.complain(line);
   });
-  process.on("unhandledRejection", (cause) => output.complain(`rumid: a part failed and was not caught: ${cause instanceof Error ? cause.message : "unknown"}`));
+  process.on("unhandledRejection", (cause) =>
+    output.complain(`rumid: a part failed and was not caught: ${cause instanceof Error ? cause.message : "unknown"}`),
+  );
   for (const line of startLines(daemon.facts)) output.line(line);
   if (daemon.example !== null) for (const line of exampleLines(daemon.example)) output.line(line);
   const { probe, ...facts } = daemon.facts;

@@ -13,7 +13,10 @@ const INSTALLATION_ID = /^[0-9a-f]{32}$/u;
 
 /** The random id of this home, made at first use: the engine's things that carry it are ours. */
 export async function loadInstallationId(paths: HomePaths, random: Random): Promise<string> {
-  const known = await readFile(paths.installationId, "utf8").then((text) => text.trim(), () => "");
+  const known = await readFile(paths.installationId, "utf8").then(
+    (text) => text.trim(),
+    () => "",
+  );
   if (INSTALLATION_ID.test(known)) return known;
   const id = random.hex(16);
   await writeFileAtomic(paths.installationId, `${id}\n`);

@@ -28,10 +28,16 @@ const codeOf = async (daemon: DaemonProcess, flow = "echo"): Promise<string> => 
 test("X4 a pack nobody approved is refused by name of the command, and no container is made", async () => {
   await using scene = await withAlpha();
   const answer = await scene.daemon.run("echo", { text: "x" });
-  expect(answer.body.data.failed_steps).toMatchObject([{ code: "approval.not_approved", error_type: "approval_rejected", remedy: "rumi pack review alpha" }]);
+  expect(answer.body.data.failed_steps).toMatchObject([
+    { code: "approval.not_approved", error_type: "approval_rejected", remedy: "rumi pack review alpha" },
+  ]);
   expect(await containersOf(scene.home)).toEqual([]);
   const entries = await scene.daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=python_file_call");
-  expect(entries.body.data.entries[0]).toMatchObject({ success: false, execution_mode: "rejected", rejection_reason: "Pack is not approved" });
+  expect(entries.body.data.entries[0]).toMatchObject({
+    success: false,
+    execution_mode: "rejected",
+    rejection_reason: "Pack is not approved",
+  });
 });
 
 test("a pack copied in while the daemon runs is seen, approved and run without a scan or a restart", async () => {

@@ -11,7 +11,9 @@ test("X46 kill -9 in mid-run: the next start sweeps its own containers, not a ne
     const first = await DaemonProcess.start(home);
     await first.approve("alpha");
     const lost = first.run("echo", { text: "a", sleep: 30 }).catch(() => null);
-    await until(async () => (await first.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.some((one) => one.busy === 1));
+    await until(async () =>
+      (await first.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.some((one) => one.busy === 1),
+    );
     await first.stop("SIGKILL");
     await lost;
     const left = await containersOf(home);
@@ -21,7 +23,10 @@ test("X46 kill -9 in mid-run: the next start sweeps its own containers, not a ne
     const now = await containersOf(home);
     expect(left.filter((id) => now.includes(id))).toEqual([]);
     expect(await isRunning(neighbour)).toBe(true);
-    expect((await second.run("echo", { text: "again" })).body.data).toMatchObject({ state: "completed", result: { answer: { said: "again" } } });
+    expect((await second.run("echo", { text: "again" })).body.data).toMatchObject({
+      state: "completed",
+      result: { answer: { said: "again" } },
+    });
     expect((await second.post("/api/audit/verify")).body.data).toMatchObject({ ok: true, first_bad: null });
     expect(await second.stop()).toBe(0);
   } finally {

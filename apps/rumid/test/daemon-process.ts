@@ -41,7 +41,11 @@ export class TestHome implements AsyncDisposable {
       await cp(join(EXAMPLES, "packs", id), folder, { recursive: true });
       return;
     }
-    for (const [path, text] of Object.entries({ "ecosystem.json": JSON.stringify({ pack_id: id, pack_identity: `local:${id}` }), ...files })) await this.write(join("ecosystem", id, path), text);
+    for (const [path, text] of Object.entries({
+      "ecosystem.json": JSON.stringify({ pack_id: id, pack_identity: `local:${id}` }),
+      ...files,
+    }))
+      await this.write(join("ecosystem", id, path), text);
   }
 
   async addFlow(id: string, yaml: string): Promise<void> {
@@ -72,7 +76,11 @@ def run(data, context=None):
 `;
 
 /** A flow of one Python block of one pack. */
-export function blockFlow(flowId: string, pack: string, options: { readonly file?: string; readonly timeout?: number; readonly extra?: string } = {}): string {
+export function blockFlow(
+  flowId: string,
+  pack: string,
+  options: { readonly file?: string; readonly timeout?: number; readonly extra?: string } = {},
+): string {
   return `flow_id: ${flowId}
 phases: [main]
 steps:
@@ -96,7 +104,13 @@ export class DaemonProcess implements AsyncDisposable {
   readonly #output: { stdout: string; stderr: string };
   readonly #exit: Promise<number | null>;
 
-  private constructor(child: ChildProcess, output: { stdout: string; stderr: string }, exit: Promise<number | null>, data: Record<string, unknown>, token: string) {
+  private constructor(
+    child: ChildProcess,
+    output: { stdout: string; stderr: string },
+    exit: Promise<number | null>,
+    data: Record<string, unknown>,
+    token: string,
+  ) {
     this.child = child;
     this.#output = output;
     this.#exit = exit;
@@ -162,7 +176,7 @@ export class DaemonProcess implements AsyncDisposable {
   }
 
   async status(id: string): Promise<string> {
-    return String((await this.get<{ status: string }>(`/api/packs/${id}/status`)).body.data.status);
+    return (await this.get<{ status: string }>(`/api/packs/${id}/status`)).body.data.status;
   }
 
   /** Signals and waits for the end; answers the exit code. */
@@ -183,14 +197,23 @@ export interface RunData {
   readonly run_id: string;
   readonly state: string;
   readonly result: Record<string, unknown> | null;
-  readonly failed_steps: readonly { readonly code: string; readonly error_type: string; readonly message: string; readonly remedy?: string }[];
+  readonly failed_steps: readonly {
+    readonly code: string;
+    readonly error_type: string;
+    readonly message: string;
+    readonly remedy?: string;
+  }[];
   readonly warnings: readonly string[];
   readonly execution_mode: string | null;
   readonly reason: string | null;
 }
 
 /** Runs a verb of `rumid` to its end. */
-export async function rumid(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+export async function rumid(
+  home: TestHome,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
   const { output, exit } = launch(home, argv, env);
   const code = await exit;
   return { code, ...output };

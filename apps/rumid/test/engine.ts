@@ -14,7 +14,17 @@ export async function containersOf(home: TestHome): Promise<string[]> {
 
 /** Starts a container that carries another installation's label, as a neighbour's daemon would. */
 export async function startForeignContainer(installation: string): Promise<string> {
-  const { stdout } = await exec("docker", ["run", "-d", "--network=none", "--label=rumi.managed=true", `--label=rumi.installation=${installation}`, "rumi-base-python:dev", "python3", "-c", "import time; time.sleep(60)"]);
+  const { stdout } = await exec("docker", [
+    "run",
+    "-d",
+    "--network=none",
+    "--label=rumi.managed=true",
+    `--label=rumi.installation=${installation}`,
+    "rumi-base-python:dev",
+    "python3",
+    "-c",
+    "import time; time.sleep(60)",
+  ]);
   return stdout.trim();
 }
 

@@ -27,7 +27,11 @@ steps:
 `;
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { late: flow });
   const { data } = (await scene.daemon.run("late")).body;
-  expect(data).toMatchObject({ state: "completed", failed_steps: [{ step_id: "a", code: "sandbox.timeout" }], result: { second: { said: "b" } } });
+  expect(data).toMatchObject({
+    state: "completed",
+    failed_steps: [{ step_id: "a", code: "sandbox.timeout" }],
+    result: { second: { said: "b" } },
+  });
   expect(data.result).not.toHaveProperty("first");
 });
 
@@ -36,14 +40,24 @@ test("F43 a block that asks to abort ends the run aborted with its reason, HTTP 
     { "blocks/stop.py": 'def run(data):\n    return {"__flow_control": "abort", "reason": "bad"}\n' },
     { stop: blockFlow("stop", "alpha", { file: "blocks/stop.py" }) },
   );
-  expect(await scene.daemon.run("stop")).toMatchObject({ status: 200, body: { success: true, data: { state: "aborted", reason: "bad", result: { answer: { reason: "bad" } } } } });
+  expect(await scene.daemon.run("stop")).toMatchObject({
+    status: 200,
+    body: { success: true, data: { state: "aborted", reason: "bad", result: { answer: { reason: "bad" } } } },
+  });
 });
 
 test("F41 fail_soft false: the run fails with the block's own code; the message holds no host path", async () => {
   const flow = `${blockFlow("strictly", "alpha", { file: "blocks/raise.py" })}defaults: { fail_soft: false }\n`;
   await using scene = await withPack({ "blocks/raise.py": "def run(data):\n    raise ValueError('wrong value')\n" }, { strictly: flow });
   const answer = await scene.daemon.run("strictly");
-  expect(answer).toMatchObject({ status: 502, body: { success: false, code: "sandbox.block_error", data: { state: "failed", failed_steps: [{ code: "sandbox.block_error", details: { exception_type: "ValueError" } }] } } });
+  expect(answer).toMatchObject({
+    status: 502,
+    body: {
+      success: false,
+      code: "sandbox.block_error",
+      data: { state: "failed", failed_steps: [{ code: "sandbox.block_error", details: { exception_type: "ValueError" } }] },
+    },
+  });
   expect(JSON.stringify(answer.body)).toContain("wrong value");
   expect(JSON.stringify(answer.body)).not.toContain(scene.home.path);
 });
@@ -52,7 +66,11 @@ test("F53 H36 a run's own deadline: 408, timed_out, the call dead", async () => 
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { echo: blockFlow("echo", "alpha") });
   const answer = await scene.daemon.run("echo", { text: "x", sleep: 60 }, 1);
   expect(answer).toMatchObject({ status: 408, body: { code: "flow.timeout", data: { state: "timed_out" } } });
-  await until(async () => (await scene.daemon.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.every((one) => one.busy === 0), 3_000);
+  await until(
+    async () =>
+      (await scene.daemon.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.every((one) => one.busy === 0),
+    3_000,
+  );
 });
 
 test("F54 the official start-up flow cannot be run by anyone; an unknown flow is not found and no list is told", async () => {
@@ -65,9 +83,14 @@ test("F54 the official start-up flow cannot be run by anyone; an unknown flow is
 
 test("X7 another principal_id in a flow is ignored, the call acts as its own pack, and that is audited", async () => {
   const block = 'def run(data, context):\n    return {"owner": context["owner_pack"]}\n';
-  await using scene = await withPack({ "blocks/who.py": block }, { who: blockFlow("who", "alpha", { file: "blocks/who.py", extra: "    principal_id: my_pack\n" }) });
+  await using scene = await withPack(
+    { "blocks/who.py": block },
+    { who: blockFlow("who", "alpha", { file: "blocks/who.py", extra: "    principal_id: my_pack\n" }) },
+  );
   expect((await scene.daemon.run("who")).body.data.result).toMatchObject({ answer: { owner: "alpha" } });
-  const entries = await scene.daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=security&action=principal_id_overridden");
+  const entries = await scene.daemon.get<{ entries: Record<string, unknown>[] }>(
+    "/api/audit?category=security&action=principal_id_overridden",
+  );
   expect(entries.body.data.entries.length).toBeGreaterThan(0);
 });
 
@@ -100,7 +123,7 @@ test("H37 the eleventh run at once is told to wait: 429 with Retry-After; the te
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { echo: blockFlow("echo", "alpha") });
   const { daemon } = scene;
   const ten = Array.from({ length: 10 }, () => daemon.run("echo", { text: "x", sleep: 1 }));
-  await until(async () => ((await daemon.get<{ counts: { runs: number } }>("/api/status")).body.data.counts.runs) === 10);
+  await until(async () => (await daemon.get<{ counts: { runs: number } }>("/api/status")).body.data.counts.runs === 10);
   const eleventh = await daemon.run("echo", { text: "x" });
   expect(eleventh).toMatchObject({ status: 429, body: { code: "flow.too_many_runs" } });
   expect(Number(eleventh.headers.get("retry-after"))).toBeGreaterThan(0);
@@ -110,7 +133,10 @@ test("H37 the eleventh run at once is told to wait: 429 with Retry-After; the te
 test("H35 a run's body that carries steps, code or a principal is refused", async () => {
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { echo: blockFlow("echo", "alpha") });
   for (const extra of [{ steps: [] }, { code: "x" }, { principal_id: "system" }, { flow: {} }]) {
-    expect(await scene.daemon.post("/api/flows/echo/run", { inputs: {}, ...extra })).toMatchObject({ status: 400, body: { code: "request.invalid" } });
+    expect(await scene.daemon.post("/api/flows/echo/run", { inputs: {}, ...extra })).toMatchObject({
+      status: 400,
+      body: { code: "request.invalid" },
+    });
   }
 });
 
@@ -131,15 +157,27 @@ steps:
   - { id: a, phase: main, type: file_call, owner_pack: alpha, file: blocks/echo.py, input: { text: py }, output: first }
   - { id: b, phase: main, type: file_call, owner_pack: alpha, file: blocks/say.ts, input: { text: ts }, output: second }
 `;
-  await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK, "blocks/say.ts": "export function run(input: { text: string }): { said: string } {\n  return { said: input.text };\n}\n" }, { both: flow });
-  expect((await scene.daemon.run("both")).body.data).toMatchObject({ state: "completed", result: { first: { said: "py" }, second: { said: "ts" } }, failed_steps: [] });
+  await using scene = await withPack(
+    {
+      "blocks/echo.py": ECHO_BLOCK,
+      "blocks/say.ts": "export function run(input: { text: string }): { said: string } {\n  return { said: input.text };\n}\n",
+    },
+    { both: flow },
+  );
+  expect((await scene.daemon.run("both")).body.data).toMatchObject({
+    state: "completed",
+    result: { first: { said: "py" }, second: { said: "ts" } },
+    failed_steps: [],
+  });
   expect((await containersOf(scene.home)).length).toBe(2);
 });
 
 test("containers are listed with what they are, stopped after their calls and removed at once", async () => {
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { echo: blockFlow("echo", "alpha") });
   const { daemon, home } = scene;
-  expect((await daemon.post<{ instances: unknown[] }>("/api/containers/alpha/start")).body.data.instances).toMatchObject([{ pack_id: "alpha", runtime: "python", state: "idle" }]);
+  expect((await daemon.post<{ instances: unknown[] }>("/api/containers/alpha/start")).body.data.instances).toMatchObject([
+    { pack_id: "alpha", runtime: "python", state: "idle" },
+  ]);
   expect((await daemon.run("echo", { text: "x" })).body.data.state).toBe("completed");
   expect((await daemon.post("/api/containers/alpha/stop")).status).toBe(200);
   expect(await containersOf(home)).toEqual([]);

@@ -83,7 +83,11 @@ function endOf(run: RunData): string {
 
 test("a hostile pack edited after its approval is refused, and what it brought to be run by itself never ran", async () => {
   await home.write("ecosystem/hostile_tampering/blocks/answer.py", "def run(data, context):\n    return 'tampered'\n");
-  await until(async () => endOf((await daemon.run("hostile_tampering")).body.data) !== "contained" || (await daemon.run("hostile_tampering")).status === 404, 1_000);
+  await until(
+    async () =>
+      endOf((await daemon.run("hostile_tampering")).body.data) !== "contained" || (await daemon.run("hostile_tampering")).status === 404,
+    1_000,
+  );
   expect(JSON.stringify((await daemon.run("hostile_tampering")).body)).not.toContain("tampered'");
   expect(await daemon.status("hostile_tampering")).toBe("modified");
 });

@@ -10,7 +10,11 @@ test("H5 a fresh home: the bundled example is approved, runs in a container, and
     mode: "strict",
     firstToken: true,
     approved: 1,
-    example: { pack_id: "my_pack", refused: null, run: { state: "completed", result: { greeting: { message: "Hello, World!" } }, mode: "container" } },
+    example: {
+      pack_id: "my_pack",
+      refused: null,
+      run: { state: "completed", result: { greeting: { message: "Hello, World!" } }, mode: "container" },
+    },
   });
   expect((await stat(home.at("user_data/settings/api_token"))).mode & 0o777).toBe(0o600);
   expect(daemon.token).toMatch(/^rumi_[A-Za-z0-9_-]{43}$/u);
@@ -18,11 +22,19 @@ test("H5 a fresh home: the bundled example is approved, runs in a container, and
   expect(JSON.parse(await home.read("user_data/settings/daemon.json"))).toMatchObject({ pid: daemon.pid, url: daemon.url });
 
   const answer = await daemon.run("hello", { name: "you" });
-  expect(answer).toMatchObject({ status: 200, body: { data: { state: "completed", result: { greeting: { message: "Hello, you!" } }, execution_mode: "container", failed_steps: [] } } });
+  expect(answer).toMatchObject({
+    status: 200,
+    body: { data: { state: "completed", result: { greeting: { message: "Hello, you!" } }, execution_mode: "container", failed_steps: [] } },
+  });
   const entries = await daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=approval&action=bundled");
   expect(entries.body.data.entries).toMatchObject([{ owner_pack: "my_pack", success: true }]);
   const calls = await daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=python_file_call");
-  expect(calls.body.data.entries[0]).toMatchObject({ action: "block_call", success: true, execution_mode: "container", details: { adapter: "docker", runtime: "python" } });
+  expect(calls.body.data.entries[0]).toMatchObject({
+    action: "block_call",
+    success: true,
+    execution_mode: "container",
+    details: { adapter: "docker", runtime: "python" },
+  });
 });
 
 test("a second start in the same home is no first one: no example run, same token, packs as they were", async () => {
@@ -66,9 +78,14 @@ test("the start lines are few and name what is in force, the token's place, and 
 test("X8 strict without an engine: the daemon runs, every block call is refused with docker_required and its remedy, no child process", async () => {
   await using home = await TestHome.create();
   await using daemon = await DaemonProcess.start(home, { RUMI_ENGINE_SOCKET: "/nonexistent/docker.sock" });
-  expect(daemon.startedWith.data).toMatchObject({ sandbox: { available: false }, example: { run: { state: "failed", code: "sandbox.docker_required", reason: "Docker is required but not available" } } });
+  expect(daemon.startedWith.data).toMatchObject({
+    sandbox: { available: false },
+    example: { run: { state: "failed", code: "sandbox.docker_required", reason: "Docker is required but not available" } },
+  });
   const answer = await daemon.run("hello", { name: "you" });
-  expect(answer.body.data.failed_steps).toMatchObject([{ code: "sandbox.docker_required", message: "Docker is required but not available", remedy: expect.stringContaining("engine") }]);
+  expect(answer.body.data.failed_steps).toMatchObject([
+    { code: "sandbox.docker_required", message: "Docker is required but not available", remedy: expect.stringContaining("engine") },
+  ]);
   expect(answer.body.data.execution_mode).toBe("rejected");
   expect(await childrenOf(daemon.pid)).toEqual([]);
   expect((await daemon.get("/health")).body.data).toEqual({ status: "degraded" });
@@ -81,7 +98,9 @@ test("X9 no image: image_missing with the command to get it, and no pull", async
   await using home = await TestHome.create();
   await using daemon = await DaemonProcess.start(home, { RUMI_PYTHON_IMAGE: "rumi-nowhere:absent" });
   const answer = await daemon.run("hello", { name: "you" });
-  expect(answer.body.data.failed_steps).toMatchObject([{ code: "sandbox.image_missing", message: expect.stringContaining("rumi-nowhere:absent"), remedy: expect.any(String) }]);
+  expect(answer.body.data.failed_steps).toMatchObject([
+    { code: "sandbox.image_missing", message: expect.stringContaining("rumi-nowhere:absent"), remedy: expect.any(String) },
+  ]);
 });
 
 test("X51 permissive with a strict sandbox uses it; the red banner stands all the same", async () => {
@@ -93,10 +112,17 @@ test("X51 permissive with a strict sandbox uses it; the red banner stands all th
 
 test("X51 permissive without a strict sandbox runs on the host, warned at start, in the result and in the audit entry", async () => {
   await using home = await TestHome.create();
-  await using daemon = await DaemonProcess.start(home, { RUMI_ENGINE_SOCKET: "/nonexistent/docker.sock", RUMI_SECURITY_MODE: "permissive" });
+  await using daemon = await DaemonProcess.start(home, {
+    RUMI_ENGINE_SOCKET: "/nonexistent/docker.sock",
+    RUMI_SECURITY_MODE: "permissive",
+  });
   expect(daemon.stderr).toContain("NO SANDBOX ANSWERS");
   const answer = await daemon.run("hello", { name: "you" });
-  expect(answer.body.data).toMatchObject({ state: "completed", execution_mode: "host_permissive", warnings: [expect.stringContaining("on the host")] });
+  expect(answer.body.data).toMatchObject({
+    state: "completed",
+    execution_mode: "host_permissive",
+    warnings: [expect.stringContaining("on the host")],
+  });
   const entries = await daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=python_file_call");
   expect(entries.body.data.entries[0]).toMatchObject({ execution_mode: "host_permissive", details: { warning: "host_permissive" } });
 });
@@ -165,12 +191,42 @@ test("H57 doctor: well with the engine; without it, and without the image, each 
   const well = await checksOf({});
   expect(well.checks.filter((check) => check.status === "fail")).toEqual([]);
   expect(well.code).toBe(0);
-  expect(well.checks.map((check) => check.id)).toEqual(expect.arrayContaining(["node", "disk", "lock", "port", "sandbox", "engine", "engine_limits", "seccomp", "images", "socket_round_trip", "orphans", "modes", "keys", "token", "audit_heads", "state_files", "modified_packs", "pending", "legacy_dirs", "clock", "lang"]));
-  expect(well.checks.find((check) => check.id === "socket_round_trip")).toMatchObject({ status: "ok", message: expect.stringContaining("ms") });
+  expect(well.checks.map((check) => check.id)).toEqual(
+    expect.arrayContaining([
+      "node",
+      "disk",
+      "lock",
+      "port",
+      "sandbox",
+      "engine",
+      "engine_limits",
+      "seccomp",
+      "images",
+      "socket_round_trip",
+      "orphans",
+      "modes",
+      "keys",
+      "token",
+      "audit_heads",
+      "state_files",
+      "modified_packs",
+      "pending",
+      "legacy_dirs",
+      "clock",
+      "lang",
+    ]),
+  );
+  expect(well.checks.find((check) => check.id === "socket_round_trip")).toMatchObject({
+    status: "ok",
+    message: expect.stringContaining("ms"),
+  });
 
   const engineGone = await checksOf({ RUMI_ENGINE_SOCKET: "/nonexistent/docker.sock" });
   expect(engineGone.code).toBe(1);
-  expect(engineGone.checks.find((check) => check.id === "engine")).toMatchObject({ status: "fail", remedy: expect.stringContaining("engine-up") });
+  expect(engineGone.checks.find((check) => check.id === "engine")).toMatchObject({
+    status: "fail",
+    remedy: expect.stringContaining("engine-up"),
+  });
   const imageGone = await checksOf({ RUMI_NODE_IMAGE: "rumi-nowhere:absent" });
   expect(imageGone.checks.find((check) => check.status === "fail")).toMatchObject({ id: "images", remedy: expect.any(String) });
 });

@@ -24,18 +24,32 @@ class SetGate implements ApprovalGate {
   refusal: { code: ErrorCode; reason: string; remedy?: string } | null = null;
   corrupt = false;
   digest = V1;
-  readonly listing = { digest: V1, entries: [{ type: "f", path: "backend/blocks/hello.py", executable: false, size: 1, sha256: "0" }], total_bytes: 1 } as const;
+  readonly listing = {
+    digest: V1,
+    entries: [{ type: "f", path: "backend/blocks/hello.py", executable: false, size: 1, sha256: "0" }],
+    total_bytes: 1,
+  } as const;
 
   gate(packId: PackId, digest?: Digest): Decision<ApprovedSnapshot, ErrorCode> {
     this.asked.push("gate");
     if (this.refusal !== null) return { allowed: false, ...this.refusal };
-    if (digest !== undefined && digest !== this.digest) return { allowed: false, code: "approval.modified", reason: "other bytes are approved" };
-    return { allowed: true, digest: this.digest, root: `/snapshots/${packId}`, subdir: "backend", listing: this.listing, pack: { reuse: false } };
+    if (digest !== undefined && digest !== this.digest)
+      return { allowed: false, code: "approval.modified", reason: "other bytes are approved" };
+    return {
+      allowed: true,
+      digest: this.digest,
+      root: `/snapshots/${packId}`,
+      subdir: "backend",
+      listing: this.listing,
+      pack: { reuse: false },
+    };
   }
 
   verifySnapshot(): Promise<Decision<object, ErrorCode>> {
     this.asked.push("verify");
-    return Promise.resolve(this.corrupt ? { allowed: false, code: "approval.snapshot_corrupt", reason: "the snapshot was changed on disk" } : { allowed: true });
+    return Promise.resolve(
+      this.corrupt ? { allowed: false, code: "approval.snapshot_corrupt", reason: "the snapshot was changed on disk" } : { allowed: true },
+    );
   }
 }
 
@@ -44,13 +58,24 @@ function makeRunner(options: { mode?: SecurityMode; pool?: InstancePoolOptions; 
   const timers = new ManualTimers();
   const audit = new MemoryAudit();
   const gate = new SetGate();
-  const watch = new SandboxWatch({ sandbox, diagnostics: new MemoryDiagnostics(), clock: timers, timers, logger: silentLogger }, options.mode ?? "strict");
+  const watch = new SandboxWatch(
+    { sandbox, diagnostics: new MemoryDiagnostics(), clock: timers, timers, logger: silentLogger },
+    options.mode ?? "strict",
+  );
   const pool = new InstancePool(
     { sandbox, specs: new CountingSpecs(), beforeStart: (seed) => watch.admit(seed.runtime), clock: timers, timers, logger: silentLogger },
     options.pool,
   );
   const runner = new PackBlockRunner(
-    { gate, pool, sandbox: watch, audit, clock: timers, logger: silentLogger, ...(options.redact === undefined ? {} : { redact: options.redact }) },
+    {
+      gate,
+      pool,
+      sandbox: watch,
+      audit,
+      clock: timers,
+      logger: silentLogger,
+      ...(options.redact === undefined ? {} : { redact: options.redact }),
+    },
     { maxResultBytes: 4_194_304, hostTimeoutMs: 120_000 },
   );
   const run = (over: Partial<BlockCall> = {}, signal = new AbortController().signal) => runner.run({ ...CALL, ...over }, signal);
@@ -137,7 +162,12 @@ test("X5 a byte flipped in the snapshot: hash_verification_failed, before the en
   const { run, gate, sandbox } = makeRunner();
   gate.corrupt = true;
   sandbox.found = { ...sandbox.found, available: false };
-  expect(await run()).toMatchObject({ ok: false, code: "approval.snapshot_corrupt", error_type: "hash_verification_failed", retryable: false });
+  expect(await run()).toMatchObject({
+    ok: false,
+    code: "approval.snapshot_corrupt",
+    error_type: "hash_verification_failed",
+    retryable: false,
+  });
   expect(sandbox.log).toEqual([]);
 });
 
@@ -148,13 +178,23 @@ test("X7 another principal_id is ignored: the call runs as the owner pack, and t
   expect(sandbox.calls[0]?.instance.spec.authority).toBe("alpha");
   sandbox.calls[0]?.answer("x");
   expect(await outcome).toMatchObject({ ok: true });
-  expect(audit.events[0]).toMatchObject({ category: "security", action: "principal_id_overridden", details: { claimed: "beta", principal_id: "alpha" } });
+  expect(audit.events[0]).toMatchObject({
+    category: "security",
+    action: "principal_id_overridden",
+    details: { claimed: "beta", principal_id: "alpha" },
+  });
 });
 
 test("X8 strict without a sandbox: docker_required with the fixed words, and nothing starts", async () => {
   const { run, sandbox } = makeRunner();
   sandbox.found = { ...sandbox.found, available: false, remedy: "start Docker" };
-  expect(await run()).toMatchObject({ ok: false, code: "sandbox.docker_required", error_type: "docker_required", message: "Docker is required but not available", remedy: "start Docker" });
+  expect(await run()).toMatchObject({
+    ok: false,
+    code: "sandbox.docker_required",
+    error_type: "docker_required",
+    message: "Docker is required but not available",
+    remedy: "start Docker",
+  });
   sandbox.found = { ...sandbox.found, available: true, adapter: "host", isolation: "none" };
   expect(await run()).toMatchObject({ ok: false, code: "sandbox.docker_required" });
   expect(sandbox.log).toEqual([]);
@@ -172,7 +212,11 @@ test("X85 a sandbox that cannot give every wall is refused in strict, named in p
 
 test("X9 no image: image_missing with the command", async () => {
   const { run, sandbox } = makeRunner();
-  sandbox.found = { ...sandbox.found, remedy: "tools/engine-up.sh", runtimes: { ...sandbox.found.runtimes, python: { ref: "rumi-base-python:dev", image_id: null, present: false } } };
+  sandbox.found = {
+    ...sandbox.found,
+    remedy: "tools/engine-up.sh",
+    runtimes: { ...sandbox.found.runtimes, python: { ref: "rumi-base-python:dev", image_id: null, present: false } },
+  };
   expect(await run()).toMatchObject({ ok: false, code: "sandbox.image_missing", remedy: "tools/engine-up.sh" });
 });
 
@@ -198,7 +242,14 @@ test("the gates stand in order: approval, bytes, file and input, sandbox, slot",
   void run();
   await settle();
   await note();
-  expect(codes).toEqual(["approval.blocked", "approval.snapshot_corrupt", "flow.input_too_large", "sandbox.path_rejected", "sandbox.docker_required", "sandbox.busy"]);
+  expect(codes).toEqual([
+    "approval.blocked",
+    "approval.snapshot_corrupt",
+    "flow.input_too_large",
+    "sandbox.path_rejected",
+    "sandbox.docker_required",
+    "sandbox.busy",
+  ]);
 });
 
 test("the gate is asked again after the bytes were hashed", async () => {
@@ -239,12 +290,31 @@ test("input of 4 MiB passes and one byte more is refused", async () => {
 
 test("every outcome has its code, and only cancelled is not worth another attempt", async () => {
   const facts = { message: "m", duration_ms: 1, start: "warm", log: { bytes: 0, dropped: 0 } } as const;
-  for (const kind of ["block_error", "module_load_error", "no_run_function", "invalid_output", "response_too_large", "timeout", "cancelled", "crashed", "oom_killed", "protocol_error", "instance_lost"] as const) {
+  for (const kind of [
+    "block_error",
+    "module_load_error",
+    "no_run_function",
+    "invalid_output",
+    "response_too_large",
+    "timeout",
+    "cancelled",
+    "crashed",
+    "oom_killed",
+    "protocol_error",
+    "instance_lost",
+  ] as const) {
     const { run, sandbox } = makeRunner();
     const outcome = run();
     await settle();
     sandbox.calls[0]?.fail({ kind, ...facts, exit_code: 3 });
-    expect(await outcome).toMatchObject({ ok: false, code: `sandbox.${kind}`, error_type: kind, retryable: kind !== "cancelled", execution_mode: "container", details: { exit_code: 3 } });
+    expect(await outcome).toMatchObject({
+      ok: false,
+      code: `sandbox.${kind}`,
+      error_type: kind,
+      retryable: kind !== "cancelled",
+      execution_mode: "container",
+      details: { exit_code: 3 },
+    });
   }
 });
 
@@ -271,7 +341,14 @@ test("lines that a block prints, and its error, are redacted before anyone sees 
   const outcome = run({ on_log: (line) => lines.push(line.text) });
   await settle();
   sandbox.calls[0]?.spec.on_log?.({ stream: "stdout", text: "it is s3cret" });
-  sandbox.calls[0]?.fail({ kind: "block_error", message: "s3cret", traceback: "at s3cret", duration_ms: 1, start: "warm", log: { bytes: 12, dropped: 0 } });
+  sandbox.calls[0]?.fail({
+    kind: "block_error",
+    message: "s3cret",
+    traceback: "at s3cret",
+    duration_ms: 1,
+    start: "warm",
+    log: { bytes: 12, dropped: 0 },
+  });
   expect(await outcome).toMatchObject({ message: "[REDACTED]", details: { traceback: "at [REDACTED]" } });
   expect(lines).toEqual(["it is [REDACTED]"]);
 });

@@ -57,7 +57,8 @@ export class PackBlockRunner implements BlockRunner {
 
   async run(call: BlockCall, signal: AbortSignal): Promise<BlockOutcome> {
     const startedAt = this.#deps.clock.monotonic();
-    const principal = call.claimed_principal === undefined || call.claimed_principal === call.owner_pack ? null : await this.#ignorePrincipal(call);
+    const principal =
+      call.claimed_principal === undefined || call.claimed_principal === call.owner_pack ? null : await this.#ignorePrincipal(call);
     if (principal !== null) return this.#refuse(call, principal, startedAt);
     const passed = this.#deps.gate.gate(call.owner_pack, call.digest);
     if (!passed.allowed) return this.#refuse(call, this.#approvalRefusal(call, passed), startedAt);
@@ -99,7 +100,11 @@ export class PackBlockRunner implements BlockRunner {
   /** Gate 4. */
   #refuseCall(call: BlockCall, passed: ApprovedSnapshot): BlockRefusal | null {
     if (!this.#pathsOf(passed.listing).has(call.file) || runtimeOf(call.file) !== call.runtime) {
-      return { error_type: "path_rejected", code: "sandbox.path_rejected", message: `the approved bytes hold no ${call.runtime} file of that name` };
+      return {
+        error_type: "path_rejected",
+        code: "sandbox.path_rejected",
+        message: `the approved bytes hold no ${call.runtime} file of that name`,
+      };
     }
     const tooLarge = refuseInput(call.input);
     return tooLarge === null ? null : { error_type: "input_too_large", code: "flow.input_too_large", message: tooLarge };
@@ -141,10 +146,17 @@ export class PackBlockRunner implements BlockRunner {
     return this.#deps.sandbox.last?.isolation === "none" ? "host_permissive" : "container";
   }
 
-  #approvalRefusal(call: BlockCall, refusal: { readonly code: ErrorCode; readonly reason: string; readonly remedy?: string }): BlockRefusal {
+  #approvalRefusal(
+    call: BlockCall,
+    refusal: { readonly code: ErrorCode; readonly reason: string; readonly remedy?: string },
+  ): BlockRefusal {
     const current = this.#deps.gate.gate(call.owner_pack);
     if (current.allowed) {
-      return { error_type: "approval_rejected", code: "flow.pack_changed", message: `pack "${call.owner_pack}" was approved anew while the flow ran` };
+      return {
+        error_type: "approval_rejected",
+        code: "flow.pack_changed",
+        message: `pack "${call.owner_pack}" was approved anew while the flow ran`,
+      };
     }
     return { error_type: "approval_rejected", code: refusal.code, message: refusal.reason, remedy: refusal.remedy };
   }
@@ -159,7 +171,15 @@ export class PackBlockRunner implements BlockRunner {
       ...(outcome.ok ? {} : { severity: "warning", error: outcome.message, error_type: outcome.error_type }),
       ...callIds(call),
       execution_mode: mode,
-      details: { ...callDetails(call), ...this.#adapterDetails(call), outcome: result.kind, start: result.start, latency_ms: round(result.duration_ms), ...logDetails(result), ...(mode === "host_permissive" ? { warning: "host_permissive" } : {}) },
+      details: {
+        ...callDetails(call),
+        ...this.#adapterDetails(call),
+        outcome: result.kind,
+        start: result.start,
+        latency_ms: round(result.duration_ms),
+        ...logDetails(result),
+        ...(mode === "host_permissive" ? { warning: "host_permissive" } : {}),
+      },
     });
     return outcome;
   }
@@ -208,7 +228,11 @@ export class PackBlockRunner implements BlockRunner {
   #adapterDetails(call: BlockCall): JsonObject {
     const probe = this.#deps.sandbox.last;
     if (probe === null) return {};
-    return { adapter: probe.adapter, image: probe.runtimes[call.runtime].image_id, ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }) };
+    return {
+      adapter: probe.adapter,
+      image: probe.runtimes[call.runtime].image_id,
+      ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }),
+    };
   }
 
   #record(event: AuditEvent): void {
@@ -242,7 +266,14 @@ function blockContext(call: BlockCall, nowMs: number, timeoutMs: number): JsonOb
 }
 
 function callIds(call: BlockCall) {
-  return { flow_id: call.flow_id, step_id: call.step_id, phase: call.phase, owner_pack: call.owner_pack, run_id: call.run_id, digest: call.digest };
+  return {
+    flow_id: call.flow_id,
+    step_id: call.step_id,
+    phase: call.phase,
+    owner_pack: call.owner_pack,
+    run_id: call.run_id,
+    digest: call.digest,
+  };
 }
 
 function callDetails(call: BlockCall): JsonObject {
@@ -256,13 +287,19 @@ function logDetails(result: RunResult): JsonObject {
 /** A refusal of gate 3: bytes that moved have their own error type. */
 export function snapshotRefusal(refusal: Decision<object, ErrorCode> & { readonly allowed: false }): BlockRefusal {
   const corrupt = refusal.code === "approval.snapshot_corrupt";
-  return { error_type: corrupt ? "hash_verification_failed" : "approval_rejected", code: refusal.code, message: refusal.reason, remedy: refusal.remedy };
+  return {
+    error_type: corrupt ? "hash_verification_failed" : "approval_rejected",
+    code: refusal.code,
+    message: refusal.reason,
+    remedy: refusal.remedy,
+  };
 }
 
 function refusalOf(cause: unknown): BlockRefusal {
   if (cause instanceof RumiError) {
     const code: string = cause.code;
-    if (code === "approval.snapshot_corrupt") return { error_type: "hash_verification_failed", code, message: cause.message, remedy: cause.remedy };
+    if (code === "approval.snapshot_corrupt")
+      return { error_type: "hash_verification_failed", code, message: cause.message, remedy: cause.remedy };
     if (code.startsWith("approval.")) return { error_type: "approval_rejected", code, message: cause.message, remedy: cause.remedy };
     if (code === "pack_runtime.stopping") return { error_type: "cancelled", code: "sandbox.cancelled", message: cause.message };
     return { error_type: code.slice(code.indexOf(".") + 1), code, message: cause.message, remedy: cause.remedy };

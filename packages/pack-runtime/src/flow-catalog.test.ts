@@ -35,7 +35,10 @@ async function makeCatalog() {
   const approvals = {
     approved: () => [...open].map(([id, place]) => ({ pack_id: id, ...place })),
     list: () => [...open.keys(), ...closed.keys()].map((id) => ({ pack_id: id })),
-    gate: (id: PackId) => (open.has(id) ? { allowed: true } : { allowed: false, code: "approval.not_approved", reason: "no", because: closed.get(id) ?? "absent" }),
+    gate: (id: PackId) =>
+      open.has(id)
+        ? { allowed: true }
+        : { allowed: false, code: "approval.not_approved", reason: "no", because: closed.get(id) ?? "absent" },
   } as unknown as Approvals;
   const catalog = new FlowCatalog(
     {
@@ -48,7 +51,13 @@ async function makeCatalog() {
       timers,
       logger: silentLogger,
     },
-    { officialFolder: at("flows"), sharedFolder: at("shared"), ecosystemFolder: at("ecosystem"), legacyFolders: [at("flow")], maxFileBytes: 1024 },
+    {
+      officialFolder: at("flows"),
+      sharedFolder: at("shared"),
+      ecosystemFolder: at("ecosystem"),
+      legacyFolders: [at("flow")],
+      maxFileBytes: 1024,
+    },
   );
   const ids = () => catalog.table.list().map((composed) => composed.definition.flow_id);
   return {
@@ -118,7 +127,9 @@ test("F14 F94 a flow in a folder of the old layout is not loaded, and the fixed 
   await scene.write("flow/x.flow.yaml", flow("old"));
   await scene.catalog.reload();
   expect(scene.ids()).toEqual([]);
-  expect(scene.catalog.last.problems).toMatchObject([{ code: "flow.legacy_path", severity: "warning", message: "WARNING: Using legacy flow path. This is DEPRECATED and will be removed." }]);
+  expect(scene.catalog.last.problems).toMatchObject([
+    { code: "flow.legacy_path", severity: "warning", message: "WARNING: Using legacy flow path. This is DEPRECATED and will be removed." },
+  ]);
 });
 
 test("F7 a file of the largest size loads; one byte more, or no UTF-8, is out alone", async () => {
@@ -143,7 +154,9 @@ test("F15 an operator handler in a shared flow is refused, and that is in the se
   await scene.catalog.reload();
   expect(scene.ids()).toEqual([]);
   expect(scene.audit.events).toMatchObject([{ category: "security", action: "handler_not_allowed", success: false }]);
-  expect(scene.diagnostics.reports).toMatchObject([{ kind: "flow_file", id: "bad.flow.yaml", status: "failed", code: "flow.handler_not_allowed" }]);
+  expect(scene.diagnostics.reports).toMatchObject([
+    { kind: "flow_file", id: "bad.flow.yaml", status: "failed", code: "flow.handler_not_allowed" },
+  ]);
 });
 
 test("a file dropped into the shared folder is found by a run of its id, and by the look a second later", async () => {
@@ -171,5 +184,13 @@ test("the keys each flow writes are told for the review of modifiers", async () 
   await using scene = await makeCatalog();
   await scene.write("shared/a.flow.yaml", `${flow("a")}inputs: { text: string }\n`);
   await scene.catalog.reload();
-  expect(scene.catalog.knownFlows()).toEqual([{ flow_id: "a", writes: new Map([["", ["text"]], ["s", ["a"]]]) }]);
+  expect(scene.catalog.knownFlows()).toEqual([
+    {
+      flow_id: "a",
+      writes: new Map([
+        ["", ["text"]],
+        ["s", ["a"]],
+      ]),
+    },
+  ]);
 });

@@ -142,21 +142,30 @@ export class FlowCatalog implements AsyncDisposable {
       if ("text" in read) files.push({ text: read.text, source });
       else skipped.push({ ...source, code: "flow.parse_error", reason: read.unreadable, count: 1, ts });
     };
-    for (const file of await listFlowFiles(officialFolder, { recursive: false })) await take(officialFolder, file, { source: "official", pack_id: null, file });
+    for (const file of await listFlowFiles(officialFolder, { recursive: false }))
+      await take(officialFolder, file, { source: "official", pack_id: null, file });
     for (const file of await listFlowFiles(sharedFolder)) await take(sharedFolder, file, { source: "shared", pack_id: null, file });
     for (const pack of approvals.approved()) {
       for (const folder of flowFolders(pack.subdir)) {
         const root = join(pack.root, folder);
-        for (const file of await listFlowFiles(root)) await take(root, file, { source: "pack", pack_id: pack.pack_id, file: `${folder}/${file}` });
+        for (const file of await listFlowFiles(root))
+          await take(root, file, { source: "pack", pack_id: pack.pack_id, file: `${folder}/${file}` });
       }
     }
     for (const pack of approvals.list()) {
       const gate = approvals.gate(pack.pack_id as PackId);
       if (gate.allowed) continue;
       const count = await this.#countLive(pack.pack_id);
-      if (count > 0) skipped.push({ source: "pack", pack_id: pack.pack_id as PackId, file: null, code: gate.code, reason: gate.because, count, ts });
+      if (count > 0)
+        skipped.push({ source: "pack", pack_id: pack.pack_id as PackId, file: null, code: gate.code, reason: gate.because, count, ts });
     }
-    const table = FlowTable.compose(files, { blocks, handlers: this.#deps.handlers(), skipped, maxFileBytes: this.#options.maxFileBytes, clock });
+    const table = FlowTable.compose(files, {
+      blocks,
+      handlers: this.#deps.handlers(),
+      skipped,
+      maxFileBytes: this.#options.maxFileBytes,
+      clock,
+    });
     const legacy = await this.#legacyProblems();
     this.#table = table;
     this.#sharedSeen = seen;
@@ -170,7 +179,9 @@ export class FlowCatalog implements AsyncDisposable {
     const found = await locatePack(this.#options.ecosystemFolder, packId);
     const place = found === null ? null : await findManifest(found.folder);
     if (found === null || place === null) return 0;
-    const counts = await Promise.all(flowFolders(place.subdir).map(async (folder) => (await listFlowFiles(join(found.folder, folder))).length));
+    const counts = await Promise.all(
+      flowFolders(place.subdir).map(async (folder) => (await listFlowFiles(join(found.folder, folder))).length),
+    );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 

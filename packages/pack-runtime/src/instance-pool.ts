@@ -179,7 +179,14 @@ export class InstancePool implements AsyncDisposable {
       const { pack_id, digest, runtime, authority } = seat.seed;
       const base = { pack_id, digest, runtime, authority, waiting: seat.waiting };
       for (const live of seat.instances()) {
-        views.push({ ...base, id: live.instance.spec.instance_id, state: live.state, busy: live.busy, calls: live.calls, started_at: live.instance.started_at });
+        views.push({
+          ...base,
+          id: live.instance.spec.instance_id,
+          state: live.state,
+          busy: live.busy,
+          calls: live.calls,
+          started_at: live.instance.started_at,
+        });
       }
       if (seat.starting !== null) views.push({ ...base, id: "", state: "starting", busy: 0, calls: 0, started_at: null });
     }
@@ -198,12 +205,18 @@ export class InstancePool implements AsyncDisposable {
 
   #wait(seat: Seat, signal: AbortSignal): Promise<SlotGrant | null> {
     if (seat.inUse >= seat.slots + this.#options.queue) {
-      throw new SandboxError("sandbox.busy", `pack "${seat.seed.pack_id}" has ${seat.slots} calls running and ${this.#options.queue} waiting`);
+      throw new SandboxError(
+        "sandbox.busy",
+        `pack "${seat.seed.pack_id}" has ${seat.slots} calls running and ${this.#options.queue} waiting`,
+      );
     }
     const waitMs = seat.current === null && seat.starting === null ? this.#backoff.waitMs(seat.key) : 0;
     if (waitMs > 0) {
       this.#dropIfUnused(seat);
-      throw new SandboxError("sandbox.start_failed", `pack "${seat.seed.pack_id}" failed to start repeatedly; next try in ${Math.ceil(waitMs / 1000)} s`);
+      throw new SandboxError(
+        "sandbox.start_failed",
+        `pack "${seat.seed.pack_id}" failed to start repeatedly; next try in ${Math.ceil(waitMs / 1000)} s`,
+      );
     }
     const granted = seat.wait(signal, this.#deps.timers, this.#options.queueMs);
     if (seat.current === null && seat.starting === null) this.#wantStart(seat);
@@ -312,9 +325,14 @@ export class InstancePool implements AsyncDisposable {
       this.#total -= 1;
       seat.starting = null;
       if (!seat.dropped) {
-        const error = starting.signal.aborted && starting.signal.reason instanceof SandboxError ? starting.signal.reason : asStartError(cause);
+        const error =
+          starting.signal.aborted && starting.signal.reason instanceof SandboxError ? starting.signal.reason : asStartError(cause);
         if (error instanceof SandboxError && error.code === "sandbox.start_failed") this.#backoff.failed(seat.key);
-        logger.log("warn", "an instance did not start", { pack_id: seed.pack_id, runtime: seed.runtime, code: (error as { code?: string }).code });
+        logger.log("warn", "an instance did not start", {
+          pack_id: seed.pack_id,
+          runtime: seed.runtime,
+          code: (error as { code?: string }).code,
+        });
         seat.refuseWaiting(error);
         this.#dropIfUnused(seat);
       }
@@ -332,7 +350,18 @@ export class InstancePool implements AsyncDisposable {
     }
     this.#backoff.forget(seat.key);
     const now = clock.monotonic();
-    const live: LiveInstance = { seat, instance, state: "idle", busy: 0, calls: 0, startedAt: now, lastUsedAt: now, removal: null, stopTimer: null, pausing: null };
+    const live: LiveInstance = {
+      seat,
+      instance,
+      state: "idle",
+      busy: 0,
+      calls: 0,
+      startedAt: now,
+      lastUsedAt: now,
+      removal: null,
+      stopTimer: null,
+      pausing: null,
+    };
     seat.current = live;
     void instance.gone.then((end) => this.#gone(live, end));
     this.#tickLater();
@@ -374,7 +403,11 @@ export class InstancePool implements AsyncDisposable {
     this.#backoff.forget(seat.key);
     seat.starting?.abort(new Error(reason));
     seat.cancelWaiting();
-    return seat.instances().map((live) => this.#track(this.#removeInstance(live, reason)));
+    return seat.instances().map((live) => {
+      const work = this.#removeInstance(live, reason);
+      this.#track(work);
+      return work;
+    });
   }
 
   #dropIfUnused(seat: Seat): void {
@@ -391,13 +424,12 @@ export class InstancePool implements AsyncDisposable {
     }
   }
 
-  #track(work: Promise<void>): Promise<void> {
+  #track(work: Promise<void>): void {
     this.#work.add(work);
     const done = (): void => {
       this.#work.delete(work);
     };
     work.then(done, done);
-    return work;
   }
 
   #tickLater(): void {

@@ -1,5 +1,5 @@
 import type { PackApprovals } from "@rumi/approval";
-import type { AuditFilter, AuditLog } from "@rumi/audit";
+import type { AuditLog } from "@rumi/audit";
 import { SYSTEM_PRINCIPAL } from "@rumi/core";
 import type { JsonObject, JsonValue, PackId } from "@rumi/core";
 import { FlowError } from "@rumi/flow-engine";
@@ -22,11 +22,24 @@ export function openKernelHandlers(deps: { readonly approvals: Pick<PackApproval
       kind: "open",
       run(args, scope) {
         const { domain, port } = args;
-        if (typeof domain !== "string" || domain === "" || typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535) {
+        if (
+          typeof domain !== "string" ||
+          domain === "" ||
+          typeof port !== "number" ||
+          !Number.isInteger(port) ||
+          port < 1 ||
+          port > 65_535
+        ) {
           throw new FlowError("kernel.invalid_args", "network.check needs domain (text) and port (1 to 65535)");
         }
         const closed = scope.principal !== SYSTEM_PRINCIPAL && !deps.approvals.gate(scope.principal as PackId).allowed;
-        return { allowed: false, reason: closed ? "Pack is not approved" : "No network grant for this pack", pack_id: scope.principal, domain, port };
+        return {
+          allowed: false,
+          reason: closed ? "Pack is not approved" : "No network grant for this pack",
+          pack_id: scope.principal,
+          domain,
+          port,
+        };
       },
     },
   ];
@@ -43,7 +56,11 @@ export interface OperatorHandlerDeps {
 
 /** Handlers that change or show the daemon's own things; only official flows may name them. */
 export function operatorKernelHandlers(deps: OperatorHandlerDeps): KernelHandler[] {
-  const operator = (name: KernelHandler["name"], run: (args: JsonObject) => Promise<JsonValue> | JsonValue): KernelHandler => ({ name, kind: "operator", run: (args) => run(args) });
+  const operator = (name: KernelHandler["name"], run: (args: JsonObject) => Promise<JsonValue> | JsonValue): KernelHandler => ({
+    name,
+    kind: "operator",
+    run: (args) => run(args),
+  });
   return [
     operator("kernel:approval.scan", async () => {
       await deps.approvals.scan();
@@ -58,8 +75,8 @@ export function operatorKernelHandlers(deps: OperatorHandlerDeps): KernelHandler
     operator("kernel:sandbox.status", async () => plain(await deps.sandbox.probe())),
     operator("kernel:sandbox.prewarm", async (args) => prewarm(deps, packIds(args))),
     operator("kernel:pending.export", async () => ({ path: await deps.pending.write() })),
-    operator("kernel:audit.query", async (args) => plain(await deps.audit.query(args as unknown as AuditFilter))),
-    operator("kernel:audit.summary", async () => plain(await deps.audit.summary())),
+    operator("kernel:audit.query", async (args) => plain(await deps.audit.query(args))),
+    operator("kernel:audit.summary", () => plain(deps.audit.summary())),
   ];
 }
 
@@ -75,7 +92,14 @@ async function prewarm(deps: OperatorHandlerDeps, ids: readonly string[]): Promi
     }
     for (const runtime of runtimesOf(gate)) {
       try {
-        await deps.pool.prewarm({ pack_id: gate.pack_id, digest: gate.digest, runtime, authority: gate.pack_id, root: gate.root, reuse: gate.pack.reuse });
+        await deps.pool.prewarm({
+          pack_id: gate.pack_id,
+          digest: gate.digest,
+          runtime,
+          authority: gate.pack_id,
+          root: gate.root,
+          reuse: gate.pack.reuse,
+        });
         started.push(`${id}/${runtime satisfies Runtime}`);
       } catch (cause) {
         failed.push({ pack_id: id, code: cause instanceof Error && "code" in cause ? String(cause.code) : "sandbox.start_failed" });

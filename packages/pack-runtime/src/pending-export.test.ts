@@ -8,17 +8,36 @@ import { expect, test } from "vitest";
 import { PendingExport } from "./pending-export.ts";
 import { ManualTimers } from "./testing/manual-timers.ts";
 
-const pack = (id: string, status: PackSummary["status"]): PackSummary => ({ pack_id: id, status, enabled: true, version: null, pack_identity: null, digest: null });
+const pack = (id: string, status: PackSummary["status"]): PackSummary => ({
+  pack_id: id,
+  status,
+  enabled: true,
+  version: null,
+  pack_identity: null,
+  digest: null,
+});
 
 test("the summary counts and names packs by what they wait for; a change is written within a second", async () => {
   await using folder = await temporaryFolder();
   await ensureFolder(join(folder.path, "pending"));
   const timers = new ManualTimers();
   const packs = [pack("a", "installed"), pack("b", "modified"), pack("c", "blocked"), pack("d", "error"), pack("e", "approved")];
-  await using pending = new PendingExport({ approvals: { list: () => packs }, clock: timers, timers, logger: silentLogger }, { userData: folder.path });
+  await using pending = new PendingExport(
+    { approvals: { list: () => packs }, clock: timers, timers, logger: silentLogger },
+    { userData: folder.path },
+  );
   const read = async () => JSON.parse(await readFile(join(folder.path, "pending/summary.json"), "utf8")) as { packs: object };
   expect(await pending.write()).toBe("pending/summary.json");
-  expect((await read()).packs).toEqual({ pending_count: 2, pending_ids: ["a", "b"], modified_count: 1, modified_ids: ["b"], blocked_count: 1, blocked_ids: ["c"], error_count: 1, error_ids: ["d"] });
+  expect((await read()).packs).toEqual({
+    pending_count: 2,
+    pending_ids: ["a", "b"],
+    modified_count: 1,
+    modified_ids: ["b"],
+    blocked_count: 1,
+    blocked_ids: ["c"],
+    error_count: 1,
+    error_ids: ["d"],
+  });
   packs.splice(0, 4);
   pending.touch();
   pending.touch();

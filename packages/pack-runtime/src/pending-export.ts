@@ -47,7 +47,9 @@ export class PendingExport implements AsyncDisposable {
   /** Something changed: the file follows soon. */
   touch(): void {
     this.#stopTimer ??= this.#deps.timers.after(WRITE_DELAY_MS, () => {
-      this.write().catch((cause: unknown) => this.#deps.logger.log("warn", "pending/summary.json could not be written", { error: String(cause) }));
+      this.write().catch((cause: unknown) =>
+        this.#deps.logger.log("warn", "pending/summary.json could not be written", { error: String(cause) }),
+      );
     });
   }
 

@@ -28,7 +28,9 @@ export class ReviewFiles {
     this.#root = root;
     const base = subdir === "" ? "" : `${subdir}/`;
     this.#bases = subdir === "backend" ? [base] : [base, `${base}backend/`];
-    this.#files = listing.entries.flatMap((entry) => (entry.type === "f" ? [{ path: entry.path, size: entry.size, sha256: entry.sha256 }] : []));
+    this.#files = listing.entries.flatMap((entry) =>
+      entry.type === "f" ? [{ path: entry.path, size: entry.size, sha256: entry.sha256 }] : [],
+    );
   }
 
   /** Files below `<root>/<folder>/`, then `<root>/backend/<folder>/`, with their path below that folder. */
@@ -66,7 +68,10 @@ export class ReviewFiles {
   async yaml(file: ReviewedFile): Promise<JsonObject | null> {
     if (file.size <= MAX_YAML_BYTES) {
       try {
-        const value: unknown = parseYaml(await readFile(containedPath(this.#root, file.path), "utf8"), { maxAliasCount: 100, schema: "core" });
+        const value: unknown = parseYaml(await readFile(containedPath(this.#root, file.path), "utf8"), {
+          maxAliasCount: 100,
+          schema: "core",
+        });
         if (isJsonObject(value)) return value;
       } catch {
         // Told below.

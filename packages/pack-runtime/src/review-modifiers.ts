@@ -38,8 +38,8 @@ export function keysWritten(step: JsonValue): string[] {
     }
     if (!isJsonObject(value)) return;
     if (typeof value["output"] === "string") found.add(value["output"]);
-    const input = value["input"];
-    if (value["type"] === "set" && isJsonObject(input ?? null) && typeof (input as JsonObject)["key"] === "string") found.add(String((input as JsonObject)["key"]));
+    const { input = null } = value;
+    if (value["type"] === "set" && isJsonObject(input) && typeof input["key"] === "string") found.add(input["key"]);
     const to = handlerKey(value, "kernel:ctx.set", "key") ?? handlerKey(value, "kernel:ctx.copy", "to_key");
     if (to !== null) found.add(to);
     for (const nested of ["then", "else", "steps"]) walk(value[nested] ?? null);
@@ -74,7 +74,8 @@ export function modifierFacts(modifier: JsonObject, packId: string, flows: reado
   if (typeof id !== "string" || typeof target !== "string" || typeof action !== "string") return null;
   const step = modifier["step"] ?? null;
   const writes = keysWritten(step);
-  const replaced = typeof modifier["target_step_id"] === "string" && (action === "replace" || action === "remove") ? modifier["target_step_id"] : null;
+  const replaced =
+    typeof modifier["target_step_id"] === "string" && (action === "replace" || action === "remove") ? modifier["target_step_id"] : null;
   const overwritten = new Set<string>();
   for (const flow of flows) {
     if (!globMatches(target, flow.flow_id)) continue;

@@ -19,11 +19,24 @@ async function review(files: Record<string, string>, manifest: Record<string, un
   }
   const read = await readPack(folder.path, "alpha");
   if (!read.ok) throw new Error(JSON.stringify(read.problems));
-  return new PackReviewReader({ flows: () => flows }).read(folder.path, await hashTree(folder.path), read.pack);
+  return await new PackReviewReader({ flows: () => flows }).read(folder.path, await hashTree(folder.path), read.pack);
 }
 
 test("a pack with nothing but its manifest asks for nothing", async () => {
-  expect(await review({})).toEqual({ permissions: [], domains: [], routes: [], schedules: [], modifiers: [], dependencies: [], handlers: [], functions: [], stores: [], secrets: [], lib: [], warnings: [] });
+  expect(await review({})).toEqual({
+    permissions: [],
+    domains: [],
+    routes: [],
+    schedules: [],
+    modifiers: [],
+    dependencies: [],
+    handlers: [],
+    functions: [],
+    stores: [],
+    secrets: [],
+    lib: [],
+    warnings: [],
+  });
 });
 
 test("wishes of the manifest and of permissions.json are told, each by its key", async () => {
@@ -38,7 +51,13 @@ test("wishes of the manifest and of permissions.json are told, each by its key",
         ],
       }),
     },
-    { required_network: { allowed_domains: ["api.example.com", "b.example"], allowed_ports: [80] }, required_secrets: ["OTHER"], stores: [{ store_id: "cache" }], host_execution: true, connectivity: ["tool.registry"] },
+    {
+      required_network: { allowed_domains: ["api.example.com", "b.example"], allowed_ports: [80] },
+      required_secrets: ["OTHER"],
+      stores: [{ store_id: "cache" }],
+      host_execution: true,
+      connectivity: ["tool.registry"],
+    },
   );
   expect(sections.permissions?.map((item) => item.key)).toEqual(["network", "capability:store.set", "secret"]);
   expect(sections.domains).toEqual([
@@ -58,7 +77,8 @@ test("T28 a change of only a route, a cron line, a modifier or a lock is in its 
   const files = {
     "backend/routes.json": JSON.stringify({ routes: [{ method: "GET", path: "/api/weather/{city}", flow_id: "alpha.get" }] }),
     "backend/flows/get.flow.yaml": 'flow_id: alpha.get\nphases: [main]\nschedule: { cron: "0 0 * * *" }\nsteps: []\n',
-    "backend/flows/modifiers/m.modifier.yaml": "modifier_id: m\ntarget_flow_id: alpha.get\naction: append\nstep: { id: x, type: set, input: { key: a, value: 1 } }\n",
+    "backend/flows/modifiers/m.modifier.yaml":
+      "modifier_id: m\ntarget_flow_id: alpha.get\naction: append\nstep: { id: x, type: set, input: { key: a, value: 1 } }\n",
     "backend/requirements.lock": "requests==2.0\n",
   };
   const sections = await review(files);
@@ -85,29 +105,57 @@ step:
   output: text
 `;
   const flows: KnownFlow[] = [
-    { flow_id: "chat", writes: new Map([["", ["u"]], ["say", ["text"]]]) },
+    {
+      flow_id: "chat",
+      writes: new Map([
+        ["", ["u"]],
+        ["say", ["text"]],
+      ]),
+    },
     { flow_id: "other", writes: new Map([["", ["text"]]]) },
   ];
   const [item] = (await review({ "backend/flows/modifiers/m.modifier.yaml": modifier }, {}, flows)).modifiers ?? [];
-  expect(item?.value).toEqual({ modifier_id: "m", target: "chat*/say", action: "inject_after", wide: true, reads: ['["k-1"]', "on", "u.name"], writes: ["text"], overwrites: ["text"] });
+  expect(item?.value).toEqual({
+    modifier_id: "m",
+    target: "chat*/say",
+    action: "inject_after",
+    wide: true,
+    reads: ['["k-1"]', "on", "u.name"],
+    writes: ["text"],
+    overwrites: ["text"],
+  });
 });
 
 test("handlers, functions and lib files are told with what their bytes are", async () => {
   const sections = await review({
-    "backend/share/capability_handlers/reader/handler.json": JSON.stringify({ handler_id: "h", permission_id: "fs.read", entrypoint: "handler.py:execute" }),
+    "backend/share/capability_handlers/reader/handler.json": JSON.stringify({
+      handler_id: "h",
+      permission_id: "fs.read",
+      entrypoint: "handler.py:execute",
+    }),
     "backend/share/capability_handlers/reader/handler.py": "x = 1\n",
     "share/capability_handlers/outer/handler.json": JSON.stringify({ handler_id: "o" }),
     "backend/functions/send/manifest.json": JSON.stringify({ function_id: "send", requires: ["store.get"] }),
     "backend/lib/install.py": "def run(): pass\n",
   });
-  expect(sections.handlers).toMatchObject([{ key: "reader", value: { permission_id: "fs.read", files_sha256: expect.stringMatching(/^sha256:/u) } }, { key: "outer" }]);
+  expect(sections.handlers).toMatchObject([
+    { key: "reader", value: { permission_id: "fs.read", files_sha256: expect.stringMatching(/^sha256:/u) } },
+    { key: "outer" },
+  ]);
   expect(sections.functions).toEqual([{ key: "send", value: { function_id: "send", requires: ["store.get"] } }]);
   expect(sections.lib).toMatchObject([{ key: "backend/lib/install.py" }]);
 });
 
 test("files that cannot be read are warnings, the rest of the review stands", async () => {
-  const sections = await review({ "backend/flows/a.flow.yaml": "x: [", "backend/functions/f/manifest.json": "{bad", "backend/lib/update.py": "" });
-  expect(sections.warnings).toEqual(["backend/flows/a.flow.yaml is not a readable YAML map", "backend/functions/f/manifest.json is not a readable JSON object"]);
+  const sections = await review({
+    "backend/flows/a.flow.yaml": "x: [",
+    "backend/functions/f/manifest.json": "{bad",
+    "backend/lib/update.py": "",
+  });
+  expect(sections.warnings).toEqual([
+    "backend/flows/a.flow.yaml is not a readable YAML map",
+    "backend/functions/f/manifest.json is not a readable JSON object",
+  ]);
   expect(sections.lib).toHaveLength(1);
 });
 
@@ -115,6 +163,7 @@ test("keys written are found in nested steps, set, output and the context handle
   const step = {
     id: "i",
     type: "if",
+    // oxlint-disable-next-line unicorn/no-thenable -- the flow language calls it so
     then: [
       { type: "set", input: { key: "a", value: 1 } },
       { type: "handler", input: { handler: "kernel:ctx.copy", args: { from_key: "u", to_key: "b" } } },
@@ -136,7 +185,8 @@ test("globs match whole ids: *, ?, sets and their negation; other characters mea
     ["p[!ab]", "pc", true],
     ["P", "p", false],
     ["a.b", "axb", false],
-  ] as const) expect([glob, id, globMatches(glob, id)]).toEqual([glob, id, expected]);
+  ] as const)
+    expect([glob, id, globMatches(glob, id)]).toEqual([glob, id, expected]);
   expect(globMatches(`${"*a".repeat(60)}b`, "a".repeat(128))).toBe(false);
   fc.assert(fc.property(fc.stringMatching(/^[A-Za-z0-9_.-]{1,40}$/u), (id) => globMatches(id, id) && globMatches("**", id)));
 });

@@ -26,8 +26,15 @@ export class PackReviewReader implements ReviewReader {
     return {
       permissions: permissionItems(pack),
       domains: domainItems(pack),
-      routes: pack.routes.map((route) => item(`${route.method} ${route.path}`, { flow_id: route.flow_id, timeout: route.timeout, public: route.public, description: route.description })),
-      schedules: own.flatMap((flow) => (flow["schedule"] === undefined ? [] : [item(String(flow["flow_id"]), flow["schedule"])])),
+      routes: pack.routes.map((route) =>
+        item(`${route.method} ${route.path}`, {
+          flow_id: route.flow_id,
+          timeout: route.timeout,
+          public: route.public,
+          description: route.description,
+        }),
+      ),
+      schedules: own.flatMap(({ flow_id: id, schedule }) => (typeof id === "string" && schedule !== undefined ? [item(id, schedule)] : [])),
       modifiers: await modifierItems(files, pack, [...this.#flows(), ...own.flatMap((flow) => knownFlow(flow) ?? [])]),
       dependencies: dependencyItems(files, pack),
       handlers: await handlerItems(files, pack),
@@ -117,7 +124,7 @@ async function handlerItems(files: ReviewFiles, pack: PackDescription): Promise<
     if (name !== "handler.json" || rest.length > 0) continue;
     const handler = await files.json(file);
     const bytes = all.filter((other) => other.relative.startsWith(`${slug}/`)).map((other) => `${other.relative} ${other.file.sha256}`);
-    items.push(item(slug, { ...(handler ?? {}), files_sha256: sha256(bytes.sort().join("\n")) }));
+    items.push(item(slug, { ...handler, files_sha256: sha256(bytes.sort().join("\n")) }));
   }
   return items;
 }

@@ -26,7 +26,9 @@ export function refuseRuntime(probe: SandboxProbe, mode: SecurityMode, runtime: 
   }
   const image = probe.runtimes[runtime];
   if (!image.present) {
-    return new SandboxError("sandbox.image_missing", `there is no ${runtime} image "${image.ref}"`, { remedy: probe.remedy ?? "rumi doctor" });
+    return new SandboxError("sandbox.image_missing", `there is no ${runtime} image "${image.ref}"`, {
+      remedy: probe.remedy ?? "rumi doctor",
+    });
   }
   return null;
 }

@@ -9,7 +9,12 @@ const file = (path: string) => ({ type: "f", path, executable: false, size: 1, s
 function resolver(paths: readonly string[], known = true, allowed = true) {
   const listing = { digest: sha256("v1"), entries: paths.map(file), total_bytes: 1 };
   return new SnapshotBlockResolver({
-    gate: { gate: (pack) => (allowed ? { allowed: true, digest: sha256("v1"), root: `/snapshots/${pack}`, subdir: "backend", listing, pack: { reuse: false } } : { allowed: false, code: "approval.modified", reason: "edited" }) },
+    gate: {
+      gate: (pack) =>
+        allowed
+          ? { allowed: true, digest: sha256("v1"), root: `/snapshots/${pack}`, subdir: "backend", listing, pack: { reuse: false } }
+          : { allowed: false, code: "approval.modified", reason: "edited" },
+    },
     isKnown: () => known,
   });
 }

@@ -31,7 +31,8 @@ export class SnapshotChecks implements ApprovalGate {
 
   verifySnapshot(packId: PackId, digest: Digest): Promise<Decision<object, ErrorCode>> {
     const known = this.#checks.get(packId);
-    if (known !== undefined && known.digest === digest && (known.endedAt === null || this.#clock.monotonic() - known.endedAt < FRESH_MS)) return known.answer;
+    if (known !== undefined && known.digest === digest && (known.endedAt === null || this.#clock.monotonic() - known.endedAt < FRESH_MS))
+      return known.answer;
     const check: Check = { digest, answer: this.#gate.verifySnapshot(packId, digest), endedAt: null };
     this.#checks.set(packId, check);
     const forget = (): void => {

@@ -11,7 +11,18 @@ export function seed(over: { readonly [K in keyof InstanceSeed]?: InstanceSeed[K
 
 /** A call with nothing special in it. */
 export function runSpec(over: Partial<RunSpec> = {}): RunSpec {
-  return { call_id: "c1", convention: "block", file: "blocks/hello.py", function: null, input: {}, context: {}, timeout_ms: 1000, max_result_bytes: 1000, max_log_bytes: 1000, ...over };
+  return {
+    call_id: "c1",
+    convention: "block",
+    file: "blocks/hello.py",
+    function: null,
+    input: {},
+    context: {},
+    timeout_ms: 1000,
+    max_result_bytes: 1000,
+    max_log_bytes: 1000,
+    ...over,
+  };
 }
 
 /** Specifications with ids in the order they were asked for: `i1`, `i2`... */

@@ -1,4 +1,14 @@
-import type { HeldInstance, Instance, InstanceEnd, InstanceSpec, JobResult, RunResult, RunSpec, Sandbox, SandboxProbe } from "@rumi/sandbox";
+import type {
+  HeldInstance,
+  Instance,
+  InstanceEnd,
+  InstanceSpec,
+  JobResult,
+  RunResult,
+  RunSpec,
+  Sandbox,
+  SandboxProbe,
+} from "@rumi/sandbox";
 import { SandboxError } from "@rumi/sandbox";
 
 /** An instance of the steered sandbox: the test ends it. */
@@ -36,7 +46,10 @@ export class SteeredSandbox implements Sandbox {
     adapter: "fake",
     isolation: "container",
     transport: "socket",
-    runtimes: { python: { ref: "python", image_id: "sha256:py", present: true }, node: { ref: "node", image_id: "sha256:node", present: true } },
+    runtimes: {
+      python: { ref: "python", image_id: "sha256:py", present: true },
+      node: { ref: "node", image_id: "sha256:node", present: true },
+    },
     weaknesses: [],
     warnings: [],
   };
@@ -97,7 +110,8 @@ export class SteeredSandbox implements Sandbox {
 
   stop(instance: Instance): Promise<void> {
     this.stopped.push(instance.spec.instance_id);
-    for (const call of this.#inFlight.get(instance.spec.instance_id) ?? []) call.fail({ kind: "cancelled", message: "the instance was stopped", ...FACTS });
+    for (const call of this.#inFlight.get(instance.spec.instance_id) ?? [])
+      call.fail({ kind: "cancelled", message: "the instance was stopped", ...FACTS });
     this.started.find((one) => one.spec.instance_id === instance.spec.instance_id)?.end({ kind: "stopped", message: "stopped" });
     return Promise.resolve();
   }
