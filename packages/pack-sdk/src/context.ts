@@ -1,5 +1,5 @@
 import type { JsonObject } from "@rumi/core";
-import type { HttpAnswer, NetworkCheck } from "./http.ts";
+import type { HttpAnswer, NetworkCheck } from "./answers.ts";
 
 /** What a block is told about its call, beside its input. The same keys as in Python. */
 export interface BlockContext {

@@ -1,6 +1,5 @@
 import type { JsonValue } from "@rumi/core";
-import type { CapabilityAnswer } from "./capability.ts";
-import type { HttpAnswer, NetworkCheck } from "./http.ts";
+import type { CapabilityAnswer, HttpAnswer, NetworkCheck } from "./answers.ts";
 
 /** What the runner gives to the code inside a sandbox. Nothing of it throws. */
 export interface Host {
@@ -13,7 +12,12 @@ export interface Host {
     idempotent: boolean | undefined,
   ): Promise<HttpAnswer>;
   networkCheck(domain: string, port: number): Promise<NetworkCheck>;
-  call(permissionId: string, args: JsonValue | undefined, timeoutSeconds: number | undefined, requestId: string | undefined): Promise<CapabilityAnswer>;
+  call(
+    permissionId: string,
+    args: JsonValue | undefined,
+    timeoutSeconds: number | undefined,
+    requestId: string | undefined,
+  ): Promise<CapabilityAnswer>;
 }
 
 const HOST = Symbol.for("rumi.host");
@@ -39,6 +43,6 @@ const nowhere: Host = {
 
 /** The runner's host functions, or ones that answer `socket_not_found`. */
 export function host(): Host {
-  const found = (globalThis as { [HOST]?: Host })[HOST];
-  return found ?? nowhere;
+  const place = globalThis as { readonly [HOST]?: Host };
+  return place[HOST] ?? nowhere;
 }

@@ -1,24 +1,6 @@
 import type { JsonValue } from "@rumi/core";
+import type { HttpAnswer, NetworkCheck } from "./answers.ts";
 import { host } from "./host.ts";
-
-/** What came of an HTTP request. Every key is always there; `success` means an HTTP answer came whole. */
-export interface HttpAnswer {
-  readonly success: boolean;
-  readonly status_code: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-  readonly error: string | null;
-  readonly error_type: string | null;
-  readonly latency_ms: number;
-  readonly redirect_hops: number;
-  readonly bytes_read: number;
-  readonly final_url: string;
-}
-
-export interface NetworkCheck {
-  readonly allowed: boolean;
-  readonly reason: string;
-}
 
 export interface HttpOptions {
   readonly headers?: Readonly<Record<string, string>>;

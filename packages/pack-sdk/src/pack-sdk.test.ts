@@ -2,8 +2,16 @@ import { expect, test } from "vitest";
 import * as sdk from "./index.ts";
 
 test("outside a sandbox every function answers socket_not_found and throws nothing", async () => {
-  expect(await sdk.get("https://example.com")).toMatchObject({ success: false, error_type: "socket_not_found", final_url: "https://example.com" });
-  expect(await sdk.call("store.get")).toMatchObject({ success: false, error_type: "socket_not_found", output: { error_type: "socket_not_found" } });
+  expect(await sdk.get("https://example.com")).toMatchObject({
+    success: false,
+    error_type: "socket_not_found",
+    final_url: "https://example.com",
+  });
+  expect(await sdk.call("store.get")).toMatchObject({
+    success: false,
+    error_type: "socket_not_found",
+    output: { error_type: "socket_not_found" },
+  });
   expect(await sdk.getSecret("KEY")).toBeNull();
   expect(await sdk.networkCheck("example.com", 443)).toMatchObject({ allowed: false });
 });

@@ -365,7 +365,17 @@ describe("Node", () => {
     const values = await runner.call("values.mjs");
     expect(values).toMatchObject({
       kind: "ok",
-      value: { d: "1970-01-01T00:00:00.000Z", m: { k: 1 }, s: [1], b: "aGk=", g: "10", n: null, a: [null], e: "Error: x", url: "https://a.b/" },
+      value: {
+        d: "1970-01-01T00:00:00.000Z",
+        m: { k: 1 },
+        s: [1],
+        b: "aGk=",
+        g: "10",
+        n: null,
+        a: [null],
+        e: "Error: x",
+        url: "https://a.b/",
+      },
     });
     expect(values.kind === "ok" ? values.warnings.length : 0).toBe(9);
     expect(await runner.call("cycle.mjs")).toMatchObject({ kind: "invalid_output" });

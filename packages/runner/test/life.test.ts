@@ -33,7 +33,8 @@ const BLOCKS = files(
       "import os, json\ndef run(i):\n    h = json.dumps(i['header']).encode()\n    os.write(3, len(h).to_bytes(4, 'big') + h + i['payload'].encode())\n    return 'mine'\n",
     garbage: "import os\ndef run(i):\n    os.write(3, b'\\xff' * 64)\n    return 'mine'\n",
     silent: "import os\ndef run(i):\n    os.close(3)\n    import time\n    time.sleep(20)\n",
-    state: "import os\ncount = 0\ndef run(i):\n    global count\n    count += 1\n    if i.get('crash'):\n        os._exit(1)\n    return [count, os.getpid()]\n",
+    state:
+      "import os\ncount = 0\ndef run(i):\n    global count\n    count += 1\n    if i.get('crash'):\n        os._exit(1)\n    return [count, os.getpid()]\n",
     leave:
       "import os, tempfile\ndef run(i):\n    base = i['temp']\n    seen = sorted(n for n in os.listdir(base) if not n.startswith('call-'))\n    os.environ['LEFT'] = os.environ.get('LEFT', '') + 'x'\n    open(base + '/file', 'w').close()\n    d = base + '/deep'\n    for _ in range(300):\n        os.mkdir(d)\n        d += '/d' if len(d) < 3000 else ''\n        if len(d) >= 3000:\n            break\n    open(tempfile.mkdtemp() + '/x', 'w').close()\n    os.chmod(base + '/deep', 0)\n    fds = sorted(int(n) for n in os.listdir('/proc/self/fd'))\n    return {'seen': seen, 'env': os.environ['LEFT'], 'fds': fds[:-1], 'inside': tempfile.gettempdir().startswith(base)}\n",
   },
@@ -48,13 +49,15 @@ const BLOCKS = files(
     loop: "export const run = () => { for (;;); };",
     deaf: "export const run = () => { process.on('SIGTERM', () => {}); return new Promise((done) => setTimeout(done, 60000)); };",
     tree: "import { spawn } from 'node:child_process'; export const run = ({ wait }) => { const p = spawn('sleep', ['60']); const q = spawn('sleep', ['60'], { detached: true }); if (wait) return new Promise((d) => setTimeout(d, 60000)); return [p.pid, q.pid]; };",
-    flood: "import fs from 'node:fs'; export const run = () => { const l = 'x'.repeat(16383) + '\\n'; for (let i = 0; i < 320; i += 1) process.stdout.write(l); return 'done'; };",
+    flood:
+      "import fs from 'node:fs'; export const run = () => { const l = 'x'.repeat(16383) + '\\n'; for (let i = 0; i < 320; i += 1) process.stdout.write(l); return 'done'; };",
     lines: "export const run = () => { console.log('y'.repeat(20000)); console.log('short'); process.stdout.write('no end'); };",
     forge:
       "import fs from 'node:fs'; export const run = ({ header, payload }) => { const h = Buffer.from(JSON.stringify(header)); const l = Buffer.alloc(4); l.writeUInt32BE(h.length); fs.writeSync(3, Buffer.concat([l, h, Buffer.from(payload)])); return 'mine'; };",
     garbage: "import fs from 'node:fs'; export const run = () => { fs.writeSync(3, Buffer.alloc(64, 255)); return 'mine'; };",
     silent: "import fs from 'node:fs'; export const run = () => { fs.closeSync(3); return new Promise((d) => setTimeout(d, 20000)); };",
-    state: "let count = 0; export const run = ({ crash }) => { count += 1; if (crash) process.reallyExit(1); return [count, process.pid]; };",
+    state:
+      "let count = 0; export const run = ({ crash }) => { count += 1; if (crash) process.reallyExit(1); return [count, process.pid]; };",
     leave:
       "import fs from 'node:fs'; import os from 'node:os'; export const run = ({ temp }) => { const seen = fs.readdirSync(temp).filter((n) => !n.startsWith('call-')).sort(); process.env.LEFT = (process.env.LEFT ?? '') + 'x'; fs.writeFileSync(temp + '/file', ''); fs.mkdirSync(temp + '/deep/' + 'd/'.repeat(1000), { recursive: true }); fs.writeFileSync(fs.mkdtempSync(os.tmpdir() + '/t') + '/x', ''); fs.chmodSync(temp + '/deep', 0); return { seen, env: process.env.LEFT, fds: [0, 1, 2, 3], inside: os.tmpdir().startsWith(temp) }; };",
   },
@@ -125,7 +128,10 @@ describe.each(RUNTIMES)("%s", (runtime) => {
     await using runner = await start();
     const { execFileSync } = await import("node:child_process");
     const sleepers = (): string[] =>
-      execFileSync("ps", ["-eo", "pid,args"]).toString().split("\n").filter((line) => line.endsWith(" sleep 60"));
+      execFileSync("ps", ["-eo", "pid,args"])
+        .toString()
+        .split("\n")
+        .filter((line) => line.endsWith(" sleep 60"));
     const before = sleepers().length;
     expect(await runner.call(f("tree"), { wait: true }, { timeout_ms: 400 })).toMatchObject({ kind: "timeout" });
     if (runtime === "python") expect(sleepers().length).toBe(before);

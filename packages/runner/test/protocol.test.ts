@@ -24,7 +24,9 @@ async function connectRaw(runtime: "python" | "node", stdio = false): Promise<Ra
   server.listen(path);
   await once(server, "listening");
   const [command, args] = runnerCommand(runtime);
-  const child = spawn(command, [...args, stdio ? "--stdio" : path], { stdio: stdio ? ["pipe", "pipe", "inherit"] : ["ignore", "ignore", "inherit"] });
+  const child = spawn(command, [...args, stdio ? "--stdio" : path], {
+    stdio: stdio ? ["pipe", "pipe", "inherit"] : ["ignore", "ignore", "inherit"],
+  });
   const exited = once(child, "exit");
   let socket: Socket | null = null;
   if (!stdio) [socket] = (await once(server, "connection")) as [Socket];

@@ -27,7 +27,11 @@ export interface StartedRunner extends AsyncDisposable {
   readonly temp: string;
   readonly faults: SessionFault[];
   readonly exited: Promise<unknown>;
-  call(file: string, input?: JsonValue, options?: Partial<RunSpec> & { signal?: AbortSignal }): Promise<RunResult & { logs: LogLine[]; chunks: JsonValue[] }>;
+  call(
+    file: string,
+    input?: JsonValue,
+    options?: Partial<RunSpec> & { signal?: AbortSignal },
+  ): Promise<RunResult & { logs: LogLine[]; chunks: JsonValue[] }>;
 }
 
 /** How each runtime is started, given the socket. */

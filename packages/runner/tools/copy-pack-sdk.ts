@@ -1,8 +1,8 @@
 // Writes programs/node/pack-sdk from packages/pack-sdk/src. Run after a change there:
-//   node --conditions=rumi-source packages/runner/tools/copy-pack-sdk.ts
+//   node --conditions=rumi-source packages/runner/tools/copy-pack-sdk.ts && oxfmt packages/runner/programs/node/pack-sdk
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { createPackSdkCopy } from "../src/pack-sdk-copy.ts";
+import { createPackSdkCopy } from "./pack-sdk-copy.ts";
 
 const source = fileURLToPath(new URL("../../pack-sdk/src", import.meta.url));
 const target = fileURLToPath(new URL("../programs/node/pack-sdk", import.meta.url));

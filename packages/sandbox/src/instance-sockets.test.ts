@@ -35,7 +35,15 @@ test("two connections at once: one is served, the other closed", async () => {
   await using sockets = await InstanceSockets.create(folder.path, systemRandom.hex(16));
   const path = join(sockets.folder, "runner.sock");
   const both = [connect(path), connect(path)];
-  const ends = both.map((socket) => new Promise((done) => socket.resume().on("error", () => {}).on("close", done)));
+  const ends = both.map(
+    (socket) =>
+      new Promise((done) =>
+        socket
+          .resume()
+          .on("error", () => {})
+          .on("close", done),
+      ),
+  );
   await sockets.runner;
   await Promise.race(ends);
   expect(both.filter((socket) => socket.destroyed).length).toBe(1);

@@ -39,7 +39,10 @@ export class InstanceSockets implements AsyncDisposable {
     const path = join(folder, RUNNER_SOCKET);
     if (!/^[0-9a-f]{32}$/u.test(instanceId)) throw new SandboxError("sandbox.start_failed", "an instance id is 32 hex digits");
     if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-      throw new SandboxError("sandbox.start_failed", `the socket folder's path is too long: a socket path has at most ${MAX_SOCKET_PATH_BYTES} bytes`);
+      throw new SandboxError(
+        "sandbox.start_failed",
+        `the socket folder's path is too long: a socket path has at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+      );
     }
     await assertBase(baseFolder);
     await mkdir(folder, { mode: 0o700 }).catch((cause: unknown) => {

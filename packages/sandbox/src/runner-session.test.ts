@@ -84,8 +84,21 @@ test("greets with its versions, then carries calls, logs, chunks and results by 
   runner.say({ type: "log", call_id: "a", stream: "stdout", dropped: 3 }, "line\nend");
   runner.say({ type: "chunk", call_id: "a" }, "[1]");
   runner.say({ type: "result", call_id: "a", kind: "ok", warnings: ["w"] }, '{"x":"日"}');
-  expect(await first).toMatchObject({ kind: "ok", value: { x: "日" }, warnings: ["w"], streaming: false, start: "cold", log: { bytes: 13, dropped: 3 } });
-  expect(await second).toMatchObject({ kind: "block_error", message: "no", exception_type: "ValueError", start: "warm", log: { dropped: 5 } });
+  expect(await first).toMatchObject({
+    kind: "ok",
+    value: { x: "日" },
+    warnings: ["w"],
+    streaming: false,
+    start: "cold",
+    log: { bytes: 13, dropped: 3 },
+  });
+  expect(await second).toMatchObject({
+    kind: "block_error",
+    message: "no",
+    exception_type: "ValueError",
+    start: "warm",
+    log: { dropped: 5 },
+  });
   expect(lines).toEqual(["half line", "end"]);
   expect(chunks).toEqual([[1]]);
   expect(session.busy).toBe(0);

@@ -328,7 +328,11 @@ export class RunnerSession {
     const explain = this.#options.explainLoss;
     const unexplained: InstanceEnd = { kind: "instance_lost", message: "the runner's connection closed" };
     if (explain === undefined) this.close(unexplained);
-    else void explain().then((end) => this.close(end), () => this.close(unexplained));
+    else
+      void explain().then(
+        (end) => this.close(end),
+        () => this.close(unexplained),
+      );
   }
 
   #send(header: JsonObject, payload?: Uint8Array): void {

@@ -20,7 +20,7 @@ test("frames come out as they went in, however the stream is cut", () => {
       const bytes = Buffer.concat(frames.map(({ text, payload }) => bytesOf({ type: "x", text }, payload)));
       const decoder = new FrameDecoder();
       const got: Frame[] = [];
-      for (let at = 0; at < bytes.length; ) {
+      for (let at = 0; at < bytes.length;) {
         const count = cuts.next().value;
         got.push(...decoder.push(bytes.subarray(at, at + count)));
         at += count;
@@ -56,21 +56,16 @@ test("a header over 64 KiB is refused on its length alone, in both directions", 
 test("a payload over its limit is refused before any of it is taken", () => {
   const decoder = new FrameDecoder({ maxPayloadBytes: 10 });
   const bytes = bytesOf({ type: "x" }, Buffer.alloc(11));
-  expect(() => decoder.push(bytes.subarray(0, bytes.length - 11))).toThrow(
-    expect.objectContaining({ code: "wire.payload_too_large" }),
-  );
+  expect(() => decoder.push(bytes.subarray(0, bytes.length - 11))).toThrow(expect.objectContaining({ code: "wire.payload_too_large" }));
 });
 
-test.each(["[1]", '"x"', "nonsense", '{"payload":-1}', '{"payload":1.5}', '{"payload":"9"}', ""])(
-  "header %s is refused",
-  (text) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(text.length);
-    expect(() => new FrameDecoder().push(Buffer.concat([length, Buffer.from(text)]))).toThrow(
-      expect.objectContaining({ code: "wire.invalid_header" }),
-    );
-  },
-);
+test.each(["[1]", '"x"', "nonsense", '{"payload":-1}', '{"payload":1.5}', '{"payload":"9"}', ""])("header %s is refused", (text) => {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(text.length);
+  expect(() => new FrameDecoder().push(Buffer.concat([length, Buffer.from(text)]))).toThrow(
+    expect.objectContaining({ code: "wire.invalid_header" }),
+  );
+});
 
 test("random bytes never do anything but wait or throw a WireError", () => {
   fc.assert(

@@ -125,7 +125,7 @@ export class FrameSource {
     const payload = Buffer.allocUnsafe(size);
     this.#rest.copy(payload, 0, start, start + have);
     this.#rest = this.#rest.subarray(start + have);
-    for (let filled = have; filled < size; ) {
+    for (let filled = have; filled < size;) {
       const count = readSync(this.#fd, payload, filled, size - filled, null);
       if (count === 0) return null;
       filled += count;
@@ -141,6 +141,6 @@ export class FrameSource {
 /** Blocking: writes all of `buffers` to `fd`. */
 export function writeAllSync(fd, buffers) {
   for (const buffer of buffers) {
-    for (let at = 0; at < buffer.length; ) at += writeSync(fd, buffer, at);
+    for (let at = 0; at < buffer.length;) at += writeSync(fd, buffer, at);
   }
 }

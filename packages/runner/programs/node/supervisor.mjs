@@ -328,10 +328,13 @@ export class Supervisor {
       this.#refill();
       return;
     }
-    this.#refillTimer ??= setTimeout(() => {
-      this.#refillTimer = null;
-      this.#refill();
-    }, this.#calls.size === 0 ? 0 : REFILL_DELAY_MS);
+    this.#refillTimer ??= setTimeout(
+      () => {
+        this.#refillTimer = null;
+        this.#refill();
+      },
+      this.#calls.size === 0 ? 0 : REFILL_DELAY_MS,
+    );
   }
 
   #refill() {

@@ -92,7 +92,13 @@ function convertSpecial(value, depth, path, above, warnings) {
     warn(warnings, path, `a ${nameOf(value)} became what its toJSON says`);
     return { value: convert(value.toJSON(), depth + 1, path, above, warnings) };
   }
-  if (value instanceof Error || value instanceof RegExp || value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet) {
+  if (
+    value instanceof Error ||
+    value instanceof RegExp ||
+    value instanceof Promise ||
+    value instanceof WeakMap ||
+    value instanceof WeakSet
+  ) {
     warn(warnings, path, `a ${nameOf(value)} became text`);
     return { value: String(value) };
   }

@@ -59,7 +59,10 @@ async function nextFrame() {
   if (current !== null) await new Promise((done) => setImmediate(done));
   current = null;
   if (process.getActiveResourcesInfo().length === 0) return source.nextSync();
-  return source.next((fd, buffer) => new Promise((done, fail) => read(fd, buffer, 0, buffer.length, null, (error, count) => (error ? fail(error) : done(count)))));
+  return source.next(
+    (fd, buffer) =>
+      new Promise((done, fail) => read(fd, buffer, 0, buffer.length, null, (error, count) => (error ? fail(error) : done(count)))),
+  );
 }
 
 async function serveOne(header, payload) {

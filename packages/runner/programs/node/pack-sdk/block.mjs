@@ -6,8 +6,6 @@
  * Types a block and returns it unchanged; export it as `default` or as `run`.
  * `Input` is what the author expects: the flow decides what comes, so check what matters.
  */
-export function defineBlock                                                                         (
-  run                      ,
-)                       {
+export function defineBlock(run) {
   return run;
 }

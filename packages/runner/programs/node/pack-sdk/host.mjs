@@ -4,7 +4,7 @@ const HOST = Symbol.for("rumi.host");
 const NO_HOST = { error: "this block has no such socket", error_type: "socket_not_found" };
 
 /** The answers of a place that is no sandbox, such as an author's own tests. */
-const nowhere       = {
+const nowhere = {
   httpRequest: (_method, url) =>
     Promise.resolve({
       success: false,
@@ -22,7 +22,7 @@ const nowhere       = {
 };
 
 /** The runner's host functions, or ones that answer `socket_not_found`. */
-export function host()       {
-  const found = (globalThis                     )[HOST];
-  return found ?? nowhere;
+export function host() {
+  const place = globalThis;
+  return place[HOST] ?? nowhere;
 }

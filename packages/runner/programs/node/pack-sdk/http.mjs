@@ -1,44 +1,42 @@
 import { host } from "./host.mjs";
 
-/** What came of an HTTP request. Every key is always there; `success` means an HTTP answer came whole. */
-
 /** One HTTP request, made by the daemon under the pack's network grant. Never throws. */
-export function httpRequest(method        , url        , options              = {})                      {
+export function httpRequest(method, url, options = {}) {
   return host().httpRequest(method, url, options.headers, options.body, options.timeoutSeconds, options.idempotent);
 }
 
-export function get(url        , options                  )                      {
+export function get(url, options) {
   return httpRequest("GET", url, options);
 }
 
-export function head(url        , options                  )                      {
+export function head(url, options) {
   return httpRequest("HEAD", url, options);
 }
 
-export function post(url        , options              )                      {
+export function post(url, options) {
   return httpRequest("POST", url, options);
 }
 
 /** POST with `data` as JSON and its content type. */
-export function postJson(url        , data           , options                  = {})                      {
+export function postJson(url, data, options = {}) {
   const headers = { "Content-Type": "application/json", ...options.headers };
   return httpRequest("POST", url, { ...options, headers, body: JSON.stringify(data) });
 }
 
-export function put(url        , options              )                      {
+export function put(url, options) {
   return httpRequest("PUT", url, options);
 }
 
-export function patch(url        , options              )                      {
+export function patch(url, options) {
   return httpRequest("PATCH", url, options);
 }
 
 /** DELETE; the word itself is reserved. */
-export function del(url        , options              )                      {
+export function del(url, options) {
   return httpRequest("DELETE", url, options);
 }
 
 /** Whether a request to `domain:port` would be allowed. */
-export function networkCheck(domain        , port        )                        {
+export function networkCheck(domain, port) {
   return host().networkCheck(domain, port);
 }
