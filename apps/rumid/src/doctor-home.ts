@@ -6,8 +6,8 @@ import { hashTree, hasSignedFiles, Keyring, readJsonFile } from "@rumi/safe-file
 import { verifyHomeAudit } from "./audit-verb.ts";
 import type { Config } from "./config.ts";
 import { holderOf } from "./doctor-machine.ts";
-import { fail, ok, warn } from "./doctor.ts";
-import type { Finding } from "./doctor.ts";
+import { fail, ok, warn } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import type { HomePaths } from "./home.ts";
 
 /** A clock this far off makes expiries and schedules wrong. */

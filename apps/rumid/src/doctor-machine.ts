@@ -4,8 +4,8 @@ import { lockHome } from "@rumi/safe-files";
 import { RumiError } from "@rumi/core";
 import type { Config } from "./config.ts";
 import { diskShare, DISK_DEGRADED_SHARE } from "./daemon-state.ts";
-import { fail, ok, warn } from "./doctor.ts";
-import type { Finding } from "./doctor.ts";
+import { fail, ok, warn } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import type { HomePaths } from "./home.ts";
 
 /** Oldest Node that runs the daemon. Source: decision 1.1. */

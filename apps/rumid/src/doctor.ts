@@ -2,33 +2,9 @@ import type { Config } from "./config.ts";
 import { engineChecks } from "./doctor-engine.ts";
 import { homeChecks } from "./doctor-home.ts";
 import { machineChecks } from "./doctor-machine.ts";
+import type { Finding } from "./finding.ts";
 import { homePaths } from "./home.ts";
 import type { Output } from "./output.ts";
-
-/** One finding: what was looked at, how it is, and the one command that mends it. */
-export interface Finding {
-  readonly id: string;
-  readonly status: "ok" | "warn" | "fail";
-  readonly message: string;
-  readonly remedy: string | null;
-  /** True when `rumi recover` may do it by itself. */
-  readonly auto: boolean;
-}
-
-/** A finding that is well. */
-export function ok(id: string, message: string): Finding {
-  return { id, status: "ok", message, remedy: null, auto: false };
-}
-
-/** A finding to know of. */
-export function warn(id: string, message: string, remedy: string | null = null, auto = false): Finding {
-  return { id, status: "warn", message, remedy, auto };
-}
-
-/** A finding that keeps the daemon from its work. */
-export function fail(id: string, message: string, remedy: string | null, auto = false): Finding {
-  return { id, status: "fail", message, remedy, auto };
-}
 
 const MARKS = { ok: "ok  ", warn: "warn", fail: "FAIL" } as const;
 
