@@ -11,6 +11,16 @@ const POLL_SHARE = 1 / 50;
 /** Touches that come this close together are looked at once. */
 const SETTLE_MS = 15;
 
+/** Longest rest between two looks at a pack that is touched all the time: its edits are still heard within a second. */
+const REST_MAX_MS = 500;
+
+/** A look that is planned, under way, or about to be made again. */
+interface PlannedLook {
+  readonly timer: NodeJS.Timeout;
+  /** Touched since the look began. */
+  again: boolean;
+}
+
 export interface LookoutDeps {
   readonly ecosystem: string;
   readonly logger: Logger;
@@ -25,10 +35,9 @@ export class Lookout implements AsyncDisposable {
   readonly folders: FolderWatch;
   readonly #deps: LookoutDeps;
   readonly #pollMs: number;
-  readonly #touched = new Set<string | null>();
-  #settle: NodeJS.Timeout | null = null;
+  readonly #looks = new Map<string | null, PlannedLook>();
+  readonly #running = new Set<Promise<void>>();
   #poll: NodeJS.Timeout | null = null;
-  #background: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(deps: LookoutDeps, options: { readonly pollMs?: number; readonly platform?: string } = {}) {
@@ -50,48 +59,50 @@ export class Lookout implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.folders[Symbol.dispose]();
-    if (this.#settle !== null) clearTimeout(this.#settle);
+    for (const { timer } of this.#looks.values()) clearTimeout(timer);
     if (this.#poll !== null) clearTimeout(this.#poll);
-    await this.#background;
+    await Promise.all(this.#running);
   }
 
   #touch(pack: string | null): void {
-    this.#touched.add(pack);
-    if (this.#settle !== null || this.#stopped) return;
-    this.#settle = setTimeout(() => {
-      this.#settle = null;
-      const touched = [...this.#touched];
-      this.#touched.clear();
-      this.#inBackground(async () => {
-        if (touched.includes(null)) await this.#deps.sweep();
-        else for (const id of touched) if (id !== null) await this.#deps.look(id);
-      });
-    }, SETTLE_MS);
-    this.#settle.unref();
+    if (this.#stopped) return;
+    const planned = this.#looks.get(pack);
+    if (planned === undefined) this.#plan(pack, SETTLE_MS);
+    else planned.again = true;
+  }
+
+  /** One look at a time per pack, whatever the others take; touches meanwhile make one more, after as long a rest. */
+  #plan(pack: string | null, delayMs: number): void {
+    const planned: PlannedLook = { again: false, timer: setTimeout(() => void this.#run(look), delayMs).unref() };
+    const look = async (): Promise<void> => {
+      planned.again = false;
+      const started = performance.now();
+      await (pack === null ? this.#deps.sweep() : this.#deps.look(pack)).catch(this.#warn);
+      if (planned.again && !this.#stopped) this.#plan(pack, Math.min(REST_MAX_MS, Math.max(SETTLE_MS, performance.now() - started)));
+      else this.#looks.delete(pack);
+    };
+    this.#looks.set(pack, planned);
   }
 
   #planPoll(delayMs: number): void {
-    if (this.#stopped) return;
-    this.#poll = setTimeout(() => {
-      this.#inBackground(async () => {
-        const started = performance.now();
-        try {
-          await this.#deps.sweep();
-        } finally {
-          const tookMs = performance.now() - started;
-          this.#planPoll(Math.min(POLL_MAX_MS, Math.max(this.#pollMs, tookMs / POLL_SHARE)));
-        }
-      });
-    }, delayMs);
-    this.#poll.unref();
+    const poll = async (): Promise<void> => {
+      const started = performance.now();
+      await this.#deps.sweep().catch(this.#warn);
+      const tookMs = performance.now() - started;
+      if (!this.#stopped) this.#planPoll(Math.min(POLL_MAX_MS, Math.max(this.#pollMs, tookMs / POLL_SHARE)));
+    };
+    this.#poll = setTimeout(() => void this.#run(poll), delayMs).unref();
   }
 
-  #inBackground(work: () => Promise<void>): void {
-    this.#background = this.#background.then(async () => {
-      if (this.#stopped) return;
-      await work().catch((cause: unknown) => {
-        this.#deps.logger.log("error", "pack folders could not be looked at", { cause: String(cause) });
-      });
-    });
+  async #run(work: () => Promise<void>): Promise<void> {
+    if (this.#stopped) return;
+    const running = work();
+    this.#running.add(running);
+    await running;
+    this.#running.delete(running);
   }
+
+  readonly #warn = (cause: unknown): void => {
+    this.#deps.logger.log("error", "pack folders could not be looked at", { cause: String(cause) });
+  };
 }
