@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { PackId } from "@rumi/core";
 import { temporaryFolder } from "@rumi/testkit";
@@ -71,6 +71,17 @@ describe("packs that approve themselves", () => {
     await using home = await openTestApprovals(folder.path);
     expect(await home.approvals.status("p")).toMatchObject({ status: "modified", reason: "dev_approval_void" });
     expect(home.approvals.gate("p" as PackId).allowed).toBe(false);
+  });
+
+  test("T27 of many versions approved by themselves only the current and three earlier snapshots stay", async () => {
+    await using folder = await temporaryFolder();
+    await using home = await openTestApprovals(folder.path, { dev: devHome });
+    for (let n = 0; n < 7; n += 1) {
+      await home.putPack("p", { ...local("p"), "a.py": String(n) });
+      await home.approvals.scan();
+    }
+    const names = await readdir(join(home.userData, "packs/p/snapshots"));
+    expect(names.filter((name) => /^[0-9a-f]{64}$/u.test(name))).toHaveLength(4);
   });
 
   test("T102 a local pack is approved in a dev home, in strict too; in another home it is installed", async () => {

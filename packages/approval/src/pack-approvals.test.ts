@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestHex, RumiError } from "@rumi/core";
 import type { Digest, PackId } from "@rumi/core";
@@ -407,4 +407,16 @@ test("a review reads nothing into the home and leaves nothing there", async () =
   await home.approvals.review("p");
   expect(await readdir(join(home.userData, "packs/p/snapshots"))).toEqual([]);
   expect(await readFile(join(home.ecosystem, "p/blocks/hello.py"), "utf8")).toBe(hello["blocks/hello.py"]);
+});
+
+test("what is wrong with a folder of packs is reported when it comes and when it goes, not at every look", async () => {
+  await using folder = await temporaryFolder();
+  await using home = await openTestApprovals(folder.path, { pollMs: 3_600_000 });
+  await symlink(folder.path, join(home.ecosystem, "linked"));
+  const reports = (): unknown[] => home.diagnostics.reports.filter((report) => report.kind === "pack_folder");
+  for (let n = 0; n < 3; n += 1) await home.approvals.pending();
+  expect(reports()).toMatchObject([{ id: "linked", status: "degraded" }]);
+  await rm(join(home.ecosystem, "linked"));
+  for (let n = 0; n < 3; n += 1) await home.approvals.pending();
+  expect(reports()).toMatchObject([{ status: "degraded" }, { id: "linked", status: "ok" }]);
 });

@@ -287,7 +287,9 @@ export class PackApprovals implements AsyncDisposable {
     if (!mayApproveItself(this.#dev, { ...stands, pack_identity, imported })) return;
     const yes: Yes = { expected_digest, by: "dev", origin: "dev", notes: null };
     try {
+      const before = entry.record;
       await approvePack(this.#approveDeps, entry, yes, changes, (error) => Promise.reject(error));
+      if (entry.record !== before) await this.#collect(entry);
     } catch (cause) {
       this.#deps.logger.log("warn", "a local pack could not approve itself", { pack_id: entry.id, cause: String(cause) });
     }

@@ -1,6 +1,6 @@
 import type { AuditSink, Clock, DiagnosticsSink, Digest, Logger, PartStatus } from "@rumi/core";
 import { checkPackId, discoverPacks, isPackId, locatePack, readPack } from "@rumi/pack-manifest";
-import type { FoundPack } from "@rumi/pack-manifest";
+import type { FoundPack, PackProblem } from "@rumi/pack-manifest";
 import { approvalEvent } from "./approval-events.ts";
 import { entryStatus } from "./approval-gate.ts";
 import type { ApprovedPack, PackEntry } from "./approval-gate.ts";
@@ -42,6 +42,8 @@ export class PackBook {
   readonly entries = new Map<string, PackEntry>();
   readonly #deps: PackBookDeps;
   readonly #turns = new Turns();
+  /** What was last reported of folders that are no packs. */
+  #folderWarnings: ReadonlyMap<string, string> = new Map();
 
   constructor(deps: PackBookDeps) {
     this.#deps = deps;
@@ -93,9 +95,7 @@ export class PackBook {
   async sweep(force: boolean, more: Iterable<string> = []): Promise<number> {
     await this.#deps.folders().watchRoots();
     const { found, warnings } = await discoverPacks(this.#deps.ecosystemFolder);
-    for (const { file, code, message } of warnings) {
-      this.#deps.diagnostics.report({ kind: "pack_folder", id: file, status: "degraded", code, message });
-    }
+    this.#reportFolders(warnings);
     const queue = [...new Set([...this.entries.keys(), ...found.map((pack) => pack.pack_id), ...more])].sort();
     const worker = async (): Promise<void> => {
       for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
@@ -108,6 +108,19 @@ export class PackBook {
     };
     await Promise.all(Array.from({ length: PARALLEL_LOOKS }, worker));
     return found.length;
+  }
+
+  /** Says what is wrong with folders that are no packs: once when it is seen, once when it is over. */
+  #reportFolders(warnings: readonly PackProblem[]): void {
+    const now = new Map(warnings.map(({ file, message }) => [file, message]));
+    for (const { file, code, message } of warnings) {
+      if (this.#folderWarnings.get(file) === message) continue;
+      this.#deps.diagnostics.report({ kind: "pack_folder", id: file, status: "degraded", code, message });
+    }
+    for (const file of this.#folderWarnings.keys()) {
+      if (!now.has(file)) this.#deps.diagnostics.report({ kind: "pack_folder", id: file, status: "ok", message: "in order" });
+    }
+    this.#folderWarnings = now;
   }
 
   /** Sets what was decided, after it was written. */
