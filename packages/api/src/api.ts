@@ -63,11 +63,16 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     if (c.req.raw.url.length > limits.maxUrlBytes)
       throw new ApiError("request.too_large", `the URL is longer than ${limits.maxUrlBytes} bytes`);
     const host = c.req.header("host") ?? new URL(c.req.raw.url).host;
-    if (!isAllowedHost(host, door)) throw new ApiError("http.host_rejected", "this host is not served here");
+    // A foreign page may knock as often as it likes: what it is refused, and what is written down of it, has the address's limit.
+    const refuseCaller = (error: ApiError): never => {
+      takeRate(addressRate, addressOf(c));
+      throw error;
+    };
+    if (!isAllowedHost(host, door)) refuseCaller(new ApiError("http.host_rejected", "this host is not served here"));
     const origin = c.req.header("origin");
     if (origin !== undefined) {
       const verdict = judgeOrigin(origin, host, door);
-      if (verdict === "refused") throw new ApiError("http.origin_rejected", "this origin may not call the API");
+      if (verdict === "refused") refuseCaller(new ApiError("http.origin_rejected", "this origin may not call the API"));
       if (verdict === "allowed") c.set("corsOrigin", origin);
       if (c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined) {
         takeRate(addressRate, addressOf(c));
@@ -80,12 +85,10 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       return await next();
     }
     const caller = callerOf(c, deps);
-    if (caller === null) {
-      takeRate(addressRate, addressOf(c));
-      throw new ApiError("auth.required", "Unauthorized");
-    }
+    if (caller === null) return refuseCaller(new ApiError("auth.required", "Unauthorized"));
     takeRate(tokenRate, caller.token_id);
     assertServing(deps, false);
+    if (walks(c.env?.incoming?.url ?? "")) throw new ApiError("request.invalid", "the path has segments of dots or a backslash");
     c.set("caller", caller);
     await next();
   });
@@ -182,6 +185,12 @@ function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
 function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {
   const match = /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "");
   return match?.[1] === undefined ? null : deps.tokens.verify(match[1]);
+}
+
+/** True when the target as it was sent has segments that a URL parser takes away: a path is what it says, or nothing. */
+function walks(target: string): boolean {
+  const path = target.split("?", 1)[0] ?? "";
+  return path.includes("\\") || path.split("/").some((segment) => /^(?:\.|%2e){1,2}$/iu.test(segment));
 }
 
 /** The pack, flow or run that a path names, for remedies. Only what is plainly an id. */

@@ -109,5 +109,18 @@ export function parseBody(bytes: Uint8Array, contentType: string | null): JsonOb
   }
   const forbidden = findForbiddenKey(value);
   if (forbidden !== null) throw new ApiError("request.invalid_json", `the key ${forbidden} is not accepted`);
+  if (hasInfinity(value)) throw new ApiError("request.invalid_json", "a number in the body is larger than any JSON reader keeps");
   return value;
+}
+
+/** True when a number overflowed while it was read: `1e999` becomes Infinity, which is no JSON any more. */
+function hasInfinity(value: JsonObject): boolean {
+  const stack: object[] = [value];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (const child of Object.values(node) as unknown[]) {
+      if (typeof child === "number" && !Number.isFinite(child)) return true;
+      if (typeof child === "object" && child !== null) stack.push(child);
+    }
+  }
+  return false;
 }

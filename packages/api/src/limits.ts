@@ -36,16 +36,19 @@ export interface ServerLimits {
   readonly requestMs: number;
   /** Milliseconds an idle connection stays. */
   readonly idleMs: number;
+  /** Milliseconds a client may leave an answer unread before it is cut. */
+  readonly writeMs: number;
   /** Milliseconds between two looks for slow connections. */
   readonly checkMs: number;
 }
 
-/** Source: page 40, section 1: headers 16 KiB and 10 s, body 30 s, idle 10 s, 256 sockets. */
+/** Source: page 40, section 1: headers 16 KiB and 10 s, body 30 s, idle 10 s, 256 sockets; an answer gets the time of a body. */
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxHeaderBytes: 16 * 1024,
   maxSockets: 256,
   headersMs: 10_000,
   requestMs: 40_000,
   idleMs: 10_000,
+  writeMs: 30_000,
   checkMs: 1000,
 };

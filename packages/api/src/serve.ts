@@ -60,7 +60,11 @@ export async function serveApi(api: Api, options: ServeOptions): Promise<ApiServ
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     refuseUnparsable(error, socket);
   });
-  await listen(server, options);
+  const stopWatching = cutUnread(server, limits);
+  await listen(server, options).catch((error: unknown) => {
+    stopWatching();
+    throw error;
+  });
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : options.port;
   const name = options.host.includes(":") ? `[${options.host}]` : options.host;
@@ -75,6 +79,7 @@ export async function serveApi(api: Api, options: ServeOptions): Promise<ApiServ
         server.closeIdleConnections();
       }, CLOSE_SWEEP_MS);
       server.close(() => {
+        stopWatching();
         clearTimeout(timer);
         clearInterval(sweep);
         resolve();
@@ -82,6 +87,27 @@ export async function serveApi(api: Api, options: ServeOptions): Promise<ApiServ
       server.closeIdleConnections();
     });
   return { url: `http://${name}:${port}`, port, close, [Symbol.asyncDispose]: () => close(0) };
+}
+
+/** Cuts connections whose client takes nothing of what waits for it. Node has no such limit, and sockets are few. */
+function cutUnread(server: ServerType, limits: ServerLimits): () => void {
+  const open = new Map<Socket, { readonly taken: number; readonly since: number }>();
+  server.on("connection", (socket: Socket) => {
+    open.set(socket, { taken: 0, since: performance.now() });
+    socket.once("close", () => open.delete(socket));
+  });
+  const timer = setInterval(() => {
+    const now = performance.now();
+    for (const [socket, seen] of open) {
+      const taken = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || taken !== seen.taken) open.set(socket, { taken, since: now });
+      else if (now - seen.since >= limits.writeMs) socket.destroy();
+    }
+  }, limits.checkMs);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+  };
 }
 
 function listen(server: ServerType, options: ServeOptions): Promise<void> {

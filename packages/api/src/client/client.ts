@@ -106,10 +106,15 @@ function isSlowAnswer(error: unknown): boolean {
 }
 
 function addressOf(base: string, path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>>): URL {
-  const filled = path.replaceAll(/\{(\w+)\}/gu, (_, name: string) => encodeURIComponent(String(params[name] ?? "")));
+  const filled = path.replaceAll(/\{(\w+)\}/gu, (_, name: string) => segmentOf(String(params[name] ?? "")));
   const url = new URL(filled, base);
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
   return url;
+}
+
+/** One path segment. A segment of dots would be taken away by any URL parser: it is sent as text that no id matches. */
+function segmentOf(id: string): string {
+  return /^\.{1,2}$/u.test(id) ? id.replaceAll(".", "%252E") : encodeURIComponent(id);
 }
 
 function readAnswer<Data>(name: string, response: Response, text: string): ApiAnswer<Data> {

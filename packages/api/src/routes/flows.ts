@@ -84,6 +84,13 @@ function startRun(context: RouteContext, request: RunRequest, isAsync: boolean):
   });
 }
 
+/** What a replay tells of a run whose large result is remembered no more: the same run and end, its result truncated. */
+function withoutResult(reply: Reply<Run | { run_id: string }>): Reply<Run | { run_id: string }> {
+  if (!("flow_id" in reply.data)) return reply;
+  const { failed_steps: _, warnings: __, keys: ___, ...run } = reply.data;
+  return new Reply(reply.status, { ...run, result: null, truncated: true }, reply.failure);
+}
+
 /** Flows and their runs. */
 export const flowRoutes = [
   route({
@@ -147,8 +154,12 @@ export const flowRoutes = [
       };
       if (context.idempotencyKey === null) return await startRun(context, request, isAsync);
       const fingerprint = jsonDigest([params.id, context.bodyDigest()]);
-      return await context.idempotency.once(caller.token_id, context.idempotencyKey, fingerprint, () =>
-        startRun(context, request, isAsync),
+      return await context.idempotency.once(
+        caller.token_id,
+        context.idempotencyKey,
+        fingerprint,
+        () => startRun(context, request, isAsync),
+        withoutResult,
       );
     },
   }),
