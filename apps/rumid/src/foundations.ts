@@ -61,7 +61,7 @@ export async function openFoundations(config: Config): Promise<Foundations> {
       logger,
     }),
   );
-  const locked = keyGone ?? (await loadIndex(signed, audit.knownRevision));
+  const locked = keyGone ?? (await loadIndex(signed, audit.knownRevision, await hasSignedFiles(paths.userData)));
   if (locked !== null)
     diagnostics.report({ kind: "home", id: "keys", status: "failed", code: "safe_files.locked", message: locked, remedy: "rumi doctor" });
   const installation = await loadInstallationId(paths, random);
@@ -104,9 +104,9 @@ async function openKeys(paths: HomePaths, stack: AsyncDisposableStack): Promise<
   }
 }
 
-async function loadIndex(signed: SignedFiles, minRev: number): Promise<string | null> {
+async function loadIndex(signed: SignedFiles, minRev: number, mustExist: boolean): Promise<string | null> {
   try {
-    await signed.load({ minRev });
+    await signed.load({ minRev, mustExist });
     return null;
   } catch (cause) {
     if (cause instanceof RumiError && cause.code === "safe_files.locked") return cause.message;

@@ -1,6 +1,8 @@
+import { dirname } from "node:path";
 import { canonicalJson, isJsonObject, type JsonObject } from "@rumi/core";
 import { writeFileAtomic } from "./atomic-write.ts";
 import { SafeFilesError } from "./errors.ts";
+import { ensureFolder } from "./folder.ts";
 import { parseJsonBytes } from "./json-file.ts";
 import type { Keyring } from "./keyring.ts";
 import { readFileBytes } from "./read-file.ts";
@@ -46,26 +48,33 @@ export class RevisionIndex {
   }
 
   /**
-   * Reads the index; absent is empty.
-   * @throws SafeFilesError `safe_files.locked` when it is not ours, or older than `minRev` (0 = anything goes)
+   * Reads the index; an absent one is made, so that it stands before the first signed file does.
+   * @throws SafeFilesError `safe_files.locked` when it is not ours, older than `minRev` (0 = anything goes), or absent and `mustExist`
    */
-  async load(minRev: number): Promise<void> {
+  async load(minRev: number, mustExist: boolean): Promise<void> {
     const text = await readFileBytes(this.#path, MAX_INDEX_BYTES).catch((error: unknown) => {
       if (error instanceof SafeFilesError && error.code === "safe_files.not_found") return null;
       throw error;
     });
     if (text !== null) this.#adopt(text);
+    else if (mustExist) throw locked("the index of signed files is missing beside signed files");
     if (this.#rev < minRev) throw locked("the index of signed files is older than the audit log knows it");
+    if (text === null) await this.#write(this.#files);
   }
 
   /** Notes revisions and puts the index on disk. */
   async note(kind: string, name: string, revision: Revision): Promise<void> {
     const files = new Map(this.#files).set(`${kind}/${name}`, revision);
+    await this.#write(files);
+    this.#files = files;
+  }
+
+  async #write(files: ReadonlyMap<string, Revision>): Promise<void> {
     const listed = Object.fromEntries([...files].map(([key, { rev, removed }]) => [key, removed ? { rev, removed } : { rev }]));
     const signed = this.#keyring.sign(KIND, NAME, { _rev: this.#rev + 1, files: listed });
+    await ensureFolder(dirname(this.#path));
     await writeFileAtomic(this.#path, `${canonicalJson(signed)}\n`);
     this.#rev += 1;
-    this.#files = files;
   }
 
   #adopt(text: Uint8Array): void {

@@ -249,3 +249,27 @@ test("a retired key signs and verifies no record, but still derives", async () =
   expect(renewed.derive("rumi/audit/v1")).not.toEqual(old.derive("rumi/audit/v1"));
   expect(createHmac("sha256", old.derive("x")).digest()).toHaveLength(32);
 });
+
+test("an index that is gone beside signed files locks them: no older file is believed in its place", async () => {
+  await using h = await home();
+  const path = h.at("network", "p.json");
+  {
+    const files = await h.open();
+    await files.write("network", "p", path, { allowed: true });
+    await copyFile(path, h.at("old.json"));
+    await files.write("network", "p", path, { allowed: false });
+  }
+  await copyFile(h.at("old.json"), path);
+  await rm(h.at("revisions.json"));
+  const files = new SignedFiles({ keyring: h.keyring, indexPath: h.at("revisions.json") });
+  await expect(files.load({ mustExist: true })).rejects.toMatchObject({ code: "safe_files.locked" });
+  expect(await files.read("network", "p", path)).toMatchObject({ state: "tampered" });
+});
+
+test("T15 an index stands before the first signed file, so that a crash between the two locks nobody out", async () => {
+  await using h = await home();
+  await h.open();
+  expect(await readdir(h.path)).toContain("revisions.json");
+  const files = new SignedFiles({ keyring: h.keyring, indexPath: h.at("revisions.json") });
+  await files.load({ mustExist: true });
+});

@@ -62,11 +62,12 @@ export class SignedFiles {
 
   /**
    * Reads the index; until it succeeds every read is `tampered` and every write refused.
-   * @param options `minRev`: the index revision of the newest audit head
-   * @throws SafeFilesError `safe_files.locked` when the index is not ours or older than `minRev`
+   * @param options `minRev`: the index revision of the newest audit head; `mustExist`: the home holds signed files
+   * (`hasSignedFiles`), so an absent index was taken away
+   * @throws SafeFilesError `safe_files.locked` when the index is not ours, older than `minRev`, or absent and `mustExist`
    */
-  async load(options: { readonly minRev?: number } = {}): Promise<void> {
-    await this.#index.load(options.minRev ?? 0);
+  async load(options: { readonly minRev?: number; readonly mustExist?: boolean } = {}): Promise<void> {
+    await this.#index.load(options.minRev ?? 0, options.mustExist ?? false);
     this.#loaded = true;
   }
 
