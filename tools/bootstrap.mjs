@@ -68,16 +68,11 @@ function command(doing, fetches) {
   };
 }
 
-/** A command as a person would type it. @param {string[]} argv */
+/** A command as a person would type it, without its options. @param {string[]} argv */
 function readable(argv) {
-  return argv
-    .map((word) =>
-      word
-        .replace(`${root}/`, "")
-        .replace(/^.*\/npm-cli\.js$/, "npm")
-        .replace(process.execPath, "node"),
-    )
-    .join(" ");
+  const words = argv.filter((word, at) => !word.startsWith("--") && argv[at - 1] !== "--prefix");
+  const short = words.map((word) => word.replace(`${root}/`, "").replace(/^.*\/(?:npm-cli\.js|(pnpm))$/, (_, pnpm) => pnpm ?? "npm"));
+  return short.slice(short[1] === "npm" ? 1 : 0).join(" ");
 }
 
 /** Everything the verb needs, prepared. @param {{ builds: boolean }} verb @returns {Promise<{ node: string, env: NodeJS.ProcessEnv }>} */
@@ -142,7 +137,12 @@ async function findPnpm(pins, key) {
 async function installPackages(pnpm, node) {
   // CI: without a terminal pnpm would stop to ask before it replaces a node_modules of another layout.
   const env = { ...withTools([node]), CI: "true" };
-  await command("installing the packages", true)([pnpm, "install", "--frozen-lockfile", "--reporter=append-only"], { cwd: root, env });
+  // Its own patience is a minute and more for each package; a missing network is to be told in seconds.
+  const network = ["--config.fetch-retries=2", "--config.fetch-retry-mintimeout=500", "--config.fetch-retry-maxtimeout=1500"];
+  await command("installing the packages", true)([pnpm, "install", "--frozen-lockfile", "--reporter=append-only", ...network], {
+    cwd: root,
+    env,
+  });
 }
 
 /** @param {BootstrapError} error */

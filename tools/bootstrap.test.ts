@@ -169,6 +169,7 @@ describe("words", () => {
     expect(causeOf("npm error code EAI_AGAIN\nnpm error request to https://r failed")).toBe("network");
     expect(causeOf("ERR_PNPM_FROZEN_LOCKFILE_WITH_OUTDATED_LOCKFILE")).toBe("other");
     expect(causeOf("ENOSPC: no space left on device")).toBe("disk");
+    expect(causeOf("npm error code SELF_SIGNED_CERT_IN_CHAIN, request to https://r failed")).toBe("certificate");
   });
 
   test("a missing network is said plainly: what was tried, where, and what to do", () => {

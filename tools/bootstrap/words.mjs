@@ -12,11 +12,14 @@ export class BootstrapError extends Error {
 
 const NETWORK_SIGNS =
   /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|UND_ERR_|ERR_PNPM_META_FETCH_FAIL|dns error|error sending request|network is unreachable|fetch failed|tunneling socket|getaddrinfo|request timed out|connection (?:refused|reset)/i;
+const CERTIFICATE_SIGNS =
+  /SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF|UNABLE_TO_GET_ISSUER|CERT_HAS_EXPIRED|invalid peer certificate|UnknownIssuer/i;
 const NO_SPACE_SIGNS = /ENOSPC|no space left on device/i;
 
-/** What kept a command from its work, told from what it printed. @param {string} output @returns {"network" | "disk" | "other"} */
+/** What kept a command from its work, told from what it printed. @param {string} output @returns {"network" | "certificate" | "disk" | "other"} */
 export function causeOf(output) {
   if (NO_SPACE_SIGNS.test(output)) return "disk";
+  if (CERTIFICATE_SIGNS.test(output)) return "certificate";
   return NETWORK_SIGNS.test(output) ? "network" : "other";
 }
 
@@ -96,6 +99,14 @@ function explainCommand(facts, machine) {
       ...said.slice(-3),
       "Do: get online, or set the registry or proxy npm should use (`npm config set registry <url>`, HTTPS_PROXY), and run the",
       "same command again. What is already here is kept; once everything is fetched, no later start needs the network.",
+    ];
+  }
+  if (cause === "certificate") {
+    return [
+      `The package registry answers with a certificate this machine does not trust: ${doing} could not be done.`,
+      tried,
+      ...said.slice(-3),
+      "Do: if your network has an authority of its own, name its file in NODE_EXTRA_CA_CERTS and SSL_CERT_FILE, and run the same command again.",
     ];
   }
   if (cause === "disk")
