@@ -121,12 +121,15 @@ export class PackApprovals implements AsyncDisposable {
 
   /** Re-hashes the snapshot on disk. Other bytes than the approved ones close the pack, reason `snapshot_corrupt`. */
   async verifySnapshot(packId: PackId, digest: Digest): Promise<Decision<object, ApprovalCode>> {
-    const found = await this.#snapshots.verify(packId, digest);
-    if (found.ok) return { allowed: true };
-    await this.#book.act(packId, async (changes) => {
+    if ((await this.#snapshots.verify(packId, digest)).ok) return { allowed: true };
+    // Once more in the pack's turn: an approval may have been mending it.
+    const found = await this.#book.act(packId, async (changes) => {
+      const again = await this.#snapshots.verify(packId, digest);
       const entry = this.#book.entries.get(packId);
-      if (entry?.record?.digest === digest) await this.#book.close(entry, "distrust", "snapshot_corrupt", changes);
+      if (!again.ok && entry?.record?.digest === digest) await this.#book.close(entry, "distrust", "snapshot_corrupt", changes);
+      return again;
     });
+    if (found.ok) return { allowed: true };
     const reason = `the approved copy of ${packId} is damaged: ${found.reason}`;
     return { allowed: false, code: "approval.snapshot_corrupt", reason, remedy: `rumi pack review ${packId}` };
   }

@@ -216,6 +216,23 @@ describe("edits under user_data/", () => {
     expect(home.approvals.gate(p).allowed).toBe(false);
   });
 
+  test("T26 damage found while an approval mends the snapshot does not close the mended pack", async () => {
+    await using folder = await temporaryFolder();
+    await using home = await openTestApprovals(folder.path, { pollMs: 3_600_000 });
+    const root = await home.putPack("p", hello);
+    const { digest } = await home.approvals.approve("p", { actor });
+    const file = join(home.userData, "packs/p/snapshots", digestHex(digest), "blocks/hello.py");
+    await chmod(file, 0o644);
+    await writeFile(file, "evil");
+    await writeFile(join(root, "new"), "");
+    await home.approvals.status("p");
+    await rm(join(root, "new"));
+    const [answer] = await Promise.all([home.approvals.approve("p", { actor }), home.approvals.verifySnapshot(p, digest)]);
+    expect(answer).toMatchObject({ status: "approved", digest });
+    expect(home.approvals.gate(p, digest)).toMatchObject({ allowed: true });
+    expect(await home.approvals.verifySnapshot(p, digest)).toEqual({ allowed: true });
+  });
+
   test("T26 a snapshot without its signed list, or without its folder, is corrupt", async () => {
     await using folder = await temporaryFolder();
     {
