@@ -2,6 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { serveApi } from "@rumi/api";
 import type { ApiServer } from "@rumi/api";
 import { isoTime, RumiError } from "@rumi/core";
+import type { PackId } from "@rumi/core";
 import { writeFileAtomic } from "@rumi/safe-files";
 import { runnerRoot } from "@rumi/runner";
 import type { RunAnswer } from "@rumi/flow-engine";
@@ -76,10 +77,11 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
   await catalog.start();
   approvals.onChange(async (change) => {
-    const keep = change.status === "approved" && change.digest !== null ? { exceptDigest: change.digest } : {};
+    const packId = change.pack_id as PackId;
+    const gate = approvals.gate(packId);
     pending.touch();
     await Promise.all([
-      pool.remove({ pack_id: change.pack_id as Parameters<typeof approvals.gate>[0], ...keep }, `the pack is ${change.status}`),
+      pool.remove({ pack_id: packId, ...(gate.allowed ? { exceptDigest: gate.digest } : {}) }, `the pack is ${change.status}`),
       catalog.reload(),
     ]);
   });

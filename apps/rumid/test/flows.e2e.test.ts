@@ -186,3 +186,44 @@ test("containers are listed with what they are, stopped after their calls and re
   expect(await containersOf(home)).toEqual([]);
   expect((await daemon.request("DELETE", "/api/containers/alpha")).status).toBe(404);
 });
+
+test("what a block prints is kept with its run, and never in its result", async () => {
+  const block = "import sys\n\ndef run(data):\n    print('one')\n    print('two', file=sys.stderr)\n    return {'answer': 1}\n";
+  await using scene = await withPack({ "blocks/says.py": block }, { says: blockFlow("says", "alpha", { file: "blocks/says.py" }) });
+  const { data } = (await scene.daemon.run("says")).body;
+  expect(data.result).toMatchObject({ answer: { answer: 1 } });
+  const { logs } = (await scene.daemon.get<{ logs: { stream: string; text: string; step_id: string }[] }>(`/api/runs/${data.run_id}`)).body
+    .data;
+  expect(logs.toSorted((a, b) => (a.text < b.text ? -1 : 1))).toMatchObject([
+    { stream: "stdout", text: "one", step_id: "call" },
+    { stream: "stderr", text: "two", step_id: "call" },
+  ]);
+});
+
+test("X28 twenty packs, forty callers: every answer is that of its own input and pack", async () => {
+  const packs = Array.from({ length: 20 }, (_, index) => `pack${index}`);
+  const block = (pack: string): string =>
+    `def run(data, context):\n    return {"pack": "${pack}", "owner": context["owner_pack"], "said": data.get("text")}\n`;
+  const raised = { RUMI_API_RATE_LIMIT: "1000000", RUMI_MAX_CONCURRENT_FLOWS: "100" };
+  await using scene = await withPack(
+    { "blocks/echo.py": ECHO_BLOCK },
+    Object.fromEntries(packs.map((pack) => [pack, blockFlow(pack, pack, { file: "blocks/who.py" })])),
+    raised,
+  );
+  const { daemon, home } = scene;
+  for (const pack of packs) {
+    await home.addPack(pack, { "blocks/who.py": block(pack) });
+    await daemon.approve(pack);
+  }
+  let next = 0;
+  const caller = async (): Promise<void> => {
+    for (let call = next++; call < 1_000; call = next++) {
+      const pack = packs[call % packs.length] ?? "";
+      const { data } = (await daemon.run(pack, { text: `call ${call}` })).body;
+      expect(data.failed_steps).toEqual([]);
+      expect(data.result).toMatchObject({ answer: { pack, owner: pack, said: `call ${call}` } });
+    }
+  };
+  await Promise.all(Array.from({ length: 40 }, caller));
+  expect((await containersOf(home)).length).toBe(20);
+});

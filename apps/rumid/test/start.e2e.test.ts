@@ -263,3 +263,13 @@ test("T14 a home whose key is gone is locked: the API stands, no token holds, no
   expect((await daemon.get("/health")).body.data).toEqual({ status: "degraded" });
   await expect(stat(home.at("user_data/permissions/.secret_key"))).rejects.toThrow(/ENOENT/u);
 });
+
+test("H9 an address beyond this machine is refused without the hosts to serve; with them it is served, warned and audited", async () => {
+  await using home = await TestHome.create();
+  const refused = await rumid(home, ["start"], { RUMI_API_BIND_ADDRESS: "0.0.0.0" });
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("RUMI_API_ALLOWED_HOSTS");
+  await using daemon = await DaemonProcess.start(home, { RUMI_API_BIND_ADDRESS: "0.0.0.0", RUMI_API_ALLOWED_HOSTS: "0.0.0.0" });
+  const entries = await daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=security&action=api_bind_all_interfaces");
+  expect(entries.body.data.entries).toMatchObject([{ details: { address: "0.0.0.0", allowed_hosts: ["0.0.0.0"] } }]);
+});

@@ -18,13 +18,12 @@ export interface BlockRefusal {
 
 /** The outcome of a call that was made. */
 export function outcomeOf(result: RunResult, mode: ExecutionMode): BlockOutcome {
-  const warned = mode === "host_permissive" ? [HOST_WARNING] : [];
   if (result.kind === "ok") {
     return {
       ok: true,
       value: result.value,
       execution_mode: mode,
-      warnings: warned.length === 0 ? result.warnings : [...result.warnings, ...warned],
+      warnings: withHostWarning(result.warnings, mode),
       duration_ms: result.duration_ms,
     };
   }
@@ -36,7 +35,7 @@ export function outcomeOf(result: RunResult, mode: ExecutionMode): BlockOutcome 
     execution_mode: mode,
     retryable: result.kind !== "cancelled",
     details: failureDetails(result),
-    warnings: warned,
+    warnings: withHostWarning([], mode),
     duration_ms: result.duration_ms,
   };
 }
@@ -53,6 +52,12 @@ export function refusedOutcome(refusal: BlockRefusal, durationMs: number): Block
     retryable: RETRYABLE_REFUSALS.has(refusal.code),
     duration_ms: durationMs,
   };
+}
+
+/** The warning, unless the sandbox gave its own already. */
+function withHostWarning(warnings: readonly string[], mode: ExecutionMode): readonly string[] {
+  if (mode !== "host_permissive" || warnings.some((warning) => warning.startsWith("permissive"))) return warnings;
+  return [...warnings, HOST_WARNING];
 }
 
 function failureDetails(result: RunFailed): JsonObject {

@@ -301,7 +301,7 @@ function refusalOf(cause: unknown): BlockRefusal {
     if (code === "approval.snapshot_corrupt")
       return { error_type: "hash_verification_failed", code, message: cause.message, remedy: cause.remedy };
     if (code.startsWith("approval.")) return { error_type: "approval_rejected", code, message: cause.message, remedy: cause.remedy };
-    if (code === "pack_runtime.stopping") return { error_type: "cancelled", code: "sandbox.cancelled", message: cause.message };
+    if (code === "daemon.stopping") return { error_type: "cancelled", code: "sandbox.cancelled", message: cause.message };
     return { error_type: code.slice(code.indexOf(".") + 1), code, message: cause.message, remedy: cause.remedy };
   }
   return { error_type: "instance_lost", code: "sandbox.instance_lost", message: "the instance was lost" };

@@ -295,5 +295,5 @@ test("a closed pool has stopped everything and refuses", async () => {
   await pool.close();
   expect(await call).toMatchObject({ kind: "cancelled" });
   expect(sandbox.stopped).toEqual(["i1"]);
-  await expect(run()).rejects.toMatchObject({ code: "pack_runtime.stopping" });
+  await expect(run()).rejects.toMatchObject({ code: "daemon.stopping" });
 });

@@ -116,7 +116,7 @@ export class InstancePool implements AsyncDisposable {
    * Runs one call, starting an instance when there is none.
    * Removal of the instance, or abort, ends it as `cancelled`.
    * @throws SandboxError `sandbox.busy` `sandbox.start_failed`, what `beforeStart` and `Sandbox.start` throw;
-   * PackRuntimeError `pack_runtime.stopping`
+   * PackRuntimeError `daemon.stopping`
    */
   async run(seed: InstanceSeed, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
     const seat = this.#seatFor(seed);
@@ -197,7 +197,7 @@ export class InstancePool implements AsyncDisposable {
     const key = seatKey(seed);
     const known = this.#seats.get(key);
     if (known !== undefined) return known;
-    if (this.#closed) throw new PackRuntimeError("pack_runtime.stopping", "the daemon is stopping");
+    if (this.#closed) throw new PackRuntimeError("daemon.stopping", "the daemon is stopping");
     const seat = new Seat(key, seed, seed.reuse ? 1 : this.#options.slots);
     this.#seats.set(key, seat);
     return seat;
