@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFile, chmod, lstat, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { appendFile, chmod, lstat, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -217,4 +217,21 @@ test("T15 a writer killed with SIGKILL at any instant leaves each signed file ol
     newest = p.rev;
   }
   expect(newest).toBeGreaterThan(1);
+});
+
+test("the fingerprint of a tree past every limit looks at no more of it than the limit", async () => {
+  await using folder = await temporaryFolder();
+  for (let n = 0; n < 40; n += 1) await writeFile(join(folder.path, `f${n}`), "");
+  await setTimeout(150);
+  const bounded = await statTree(folder.path, { maxEntries: 10 });
+  expect(await statTree(folder.path, { maxEntries: 10 })).toBe(bounded);
+  await utimes(join(folder.path, "f0"), 1, 1);
+  await chmod(join(folder.path, "f0"), 0o600);
+  await setTimeout(150);
+  // Too much in one folder: none of its children is asked for.
+  expect(await statTree(folder.path, { maxEntries: 10 })).toBe(bounded);
+  expect(await statTree(folder.path, { maxEntries: 41 })).not.toBe(bounded);
+  await rm(join(folder.path, "f0"));
+  await setTimeout(150);
+  expect(await statTree(folder.path, { maxEntries: 10 })).not.toBe(bounded);
 });

@@ -87,7 +87,11 @@ class Walk {
     const files: string[] = [];
     const folders: string[] = [];
     const folded = new Set<string>();
-    for (const child of await this.#list(folder)) {
+    const children = await this.#list(folder);
+    const { maxFiles, maxFolders } = this.#limits;
+    // Before any name is judged: judging a million of them would hold up everybody else.
+    if (this.#files + this.#folders + children.length > maxFiles + maxFolders) throw treeUnsafe("too_many_files", folder.treePath);
+    for (const child of children) {
       const name = decodeName(child.name, folder.treePath);
       const path = folder.childPath(name);
       checkTreePath(name, path, depth, this.#limits);
