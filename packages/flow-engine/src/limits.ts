@@ -20,6 +20,8 @@ export const MAX_PHASES = 64;
 export const MAX_CONDITION_CHARS = 4_096;
 /** Parentheses and `not`s inside each other. */
 export const MAX_CONDITION_NESTING = 64;
+/** Values, keys and characters (four of them count as one) that one condition looks at; two of the largest values fit. */
+export const MAX_CONDITION_WORK = 4_000_000;
 /** Characters of a value shown in a message. */
 export const MAX_SHOWN_CHARS = 80;
 /** Problems kept of one file; the rest adds nothing an author would read. */
@@ -56,6 +58,12 @@ export const MAX_RETRY_DELAY_SECONDS = 3_600;
 export const CALL_ABORT_GRACE_MS = 10_000;
 /** Steps run in one go before other work of the process gets its turn. */
 export const STEPS_PER_TURN = 256;
+/** Milliseconds steps run in one go before other work of the process gets its turn. */
+export const MS_PER_TURN = 10;
+/** Failed steps listed of one run; the rest is in the audit log. */
+export const MAX_FAILED_STEPS = 200;
+/** Characters of a failure's message. */
+export const MAX_MESSAGE_CHARS = 2_000;
 /** Ended runs a runner remembers (without their results). */
 export const REMEMBERED_RUNS = 1_000;
 /** Warnings kept of one run. */

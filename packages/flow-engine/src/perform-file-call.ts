@@ -3,7 +3,7 @@ import { isJsonObject } from "@rumi/core";
 import type { FileCallStep } from "./definition.ts";
 import { expand } from "./expression.ts";
 import { failure, isRetryable } from "./failure.ts";
-import { CALL_ABORT_GRACE_MS, MAX_REASON_CHARS } from "./limits.ts";
+import { CALL_ABORT_GRACE_MS, MAX_MESSAGE_CHARS, MAX_REASON_CHARS } from "./limits.ts";
 import type { BlockCall, BlockOutcome, BlockTarget, Vocabulary } from "./ports.ts";
 import { shown } from "./problems.ts";
 import type { Failure, Place, StepResult, StepExecutor } from "./run-state.ts";
@@ -91,7 +91,7 @@ function failureOfOutcome(outcome: BlockOutcome & { readonly ok: false }): Failu
   return {
     code: outcome.code,
     error_type: outcome.error_type,
-    message: outcome.message,
+    message: outcome.message.slice(0, MAX_MESSAGE_CHARS).toWellFormed(),
     retryable: outcome.retryable && isRetryable(outcome.code),
     ...(outcome.remedy === undefined ? {} : { remedy: outcome.remedy }),
     ...(outcome.details === undefined ? {} : { details: outcome.details }),

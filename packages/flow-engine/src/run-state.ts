@@ -3,7 +3,7 @@ import { ContextBudget } from "./context.ts";
 import type { ContextScope } from "./context.ts";
 import type { Step } from "./definition.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
-import { MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
+import { MAX_FAILED_STEPS, MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
 import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { FailedStep } from "./run-answer.ts";
 import { Semaphore } from "./semaphore.ts";
@@ -35,6 +35,7 @@ export class RunState {
   mode: ExecutionMode | null = null;
   executions = 0;
   #refusing = false;
+  #failuresCut = false;
 
   constructor(runId: RunId, table: FlowTable, deadline: number) {
     this.runId = runId;
@@ -44,6 +45,15 @@ export class RunState {
 
   warn(message: string): void {
     if (this.warnings.length < MAX_RUN_WARNINGS) this.warnings.push(message);
+  }
+
+  /** Lists a failed step; past the limit a warning says that there are more. */
+  noteFailure(step: FailedStep): void {
+    if (this.failedSteps.length < MAX_FAILED_STEPS) this.failedSteps.push(step);
+    else if (!this.#failuresCut) {
+      this.#failuresCut = true;
+      this.warn(`more than ${MAX_FAILED_STEPS} steps failed; the audit log names the rest`);
+    }
   }
 
   /** The daemon is stopping: what runs may end, nothing new begins. */

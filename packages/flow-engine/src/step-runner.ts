@@ -2,7 +2,7 @@ import type { AuditEvent, JsonValue } from "@rumi/core";
 import type { Step } from "./definition.ts";
 import { evaluateCondition } from "./evaluate-condition.ts";
 import { failureOf } from "./failure.ts";
-import { MAX_RETRY_DELAY_SECONDS, STEPS_PER_TURN } from "./limits.ts";
+import { MAX_RETRY_DELAY_SECONDS, MS_PER_TURN, STEPS_PER_TURN } from "./limits.ts";
 import { performStep } from "./perform-step.ts";
 import type { Ending, Failure, Place, RunCollaborators, RunState, StepExecutor, StepResult, StepStatus } from "./run-state.ts";
 import { nextTurn } from "./waiting.ts";
@@ -19,16 +19,18 @@ const STOPPED = { status: "stopped" } as const satisfies StepResult;
 
 /**
  * Runs steps one after another, for the top level and every container alike. Steps that have their value at once run
- * without waiting; a run still gives way to other work every few hundred steps, so it can always be stopped.
+ * without waiting; a run still gives way to other work every few hundred steps or milliseconds, so it can always be stopped.
  */
 export class StepRunner implements StepExecutor {
   readonly run: RunState;
   readonly collaborators: RunCollaborators;
   #sinceTurn = 0;
+  #turnStarted: number;
 
   constructor(run: RunState, collaborators: RunCollaborators) {
     this.run = run;
     this.collaborators = collaborators;
+    this.#turnStarted = collaborators.clock.monotonic();
   }
 
   runSteps(steps: readonly Step[], place: Place): Ending | Promise<Ending> {
@@ -60,8 +62,10 @@ export class StepRunner implements StepExecutor {
 
   #isTurnOver(): boolean {
     this.#sinceTurn += 1;
-    if (this.#sinceTurn < STEPS_PER_TURN) return false;
+    const now = this.collaborators.clock.monotonic();
+    if (this.#sinceTurn < STEPS_PER_TURN && now - this.#turnStarted < MS_PER_TURN) return false;
     this.#sinceTurn = 0;
+    this.#turnStarted = now;
     return true;
   }
 
@@ -69,7 +73,13 @@ export class StepRunner implements StepExecutor {
     if (place.stop.stopped !== null || !this.run.countExecution()) return "stopped";
     const begun: Begun = { step, place, path: place.path + step.id, startedAt: this.collaborators.clock.monotonic() };
     if (step.depends_on.some((id) => place.frame.statuses.get(id) !== "done")) return this.#skip(begun, "dependency");
-    if (step.when !== null && !evaluateCondition(step.when, place.scope)) return this.#skip(begun, "when");
+    if (step.when !== null) {
+      try {
+        if (!evaluateCondition(step.when, place.scope)) return this.#skip(begun, "when");
+      } catch (error) {
+        return this.#failed(begun, 1, failureOf(error));
+      }
+    }
     return this.#attempt(begun, 1);
   }
 
@@ -130,7 +140,7 @@ export class StepRunner implements StepExecutor {
   #failed(begun: Begun, attempts: number, failure: Failure, status: "failed" | "missing" = "failed"): Ending {
     const { step, path } = begun;
     const { retryable: _retryable, ...told } = failure;
-    this.run.failedSteps.push({ step_id: step.id, step_path: path, attempts, ...told });
+    this.run.noteFailure({ step_id: step.id, step_path: path, attempts, ...told });
     this.#finish(begun, status, attempts, { code: failure.code }, failure);
     return step.on_error === "continue" ? null : failure;
   }
