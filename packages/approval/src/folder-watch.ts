@@ -8,6 +8,9 @@ import { LEGACY_FOLDER } from "@rumi/pack-manifest";
 /** Most folders that are watched one by one; beyond them the poll alone sees changes. */
 const MAX_WATCHED_FOLDERS = 20_000;
 
+/** Most folders watched of one pack: no pack uses up the watches of the others. */
+const MAX_WATCHED_PER_PACK = 4000;
+
 /** Systems where one recursive watch reports every change below a folder. */
 const RECURSIVE_PLATFORMS: ReadonlySet<string> = new Set(["darwin", "win32"]);
 
@@ -27,6 +30,7 @@ export class FolderWatch implements Disposable {
   readonly #logger: Logger;
   readonly #folders = new Map<string, WatchedFolder>();
   readonly #recursive: boolean;
+  readonly #limits: { readonly all: number; readonly perPack: number };
   #closed = false;
   #full = false;
 
@@ -35,11 +39,13 @@ export class FolderWatch implements Disposable {
     readonly onTouch: (pack: string | null) => void;
     readonly logger: Logger;
     readonly platform: string;
+    readonly limits?: { readonly all: number; readonly perPack: number };
   }) {
     this.#ecosystem = deps.ecosystem;
     this.#onTouch = deps.onTouch;
     this.#logger = deps.logger;
     this.#recursive = RECURSIVE_PLATFORMS.has(deps.platform);
+    this.#limits = deps.limits ?? { all: MAX_WATCHED_FOLDERS, perPack: MAX_WATCHED_PER_PACK };
   }
 
   /** Watches the folders that hold packs. Call again when they may have come or gone. */
@@ -53,7 +59,7 @@ export class FolderWatch implements Disposable {
     if (this.#recursive) return;
     const seen = new Set<string>();
     const walk = async (path: string): Promise<void> => {
-      if (seen.size >= MAX_WATCHED_FOLDERS) return;
+      if (seen.size >= this.#limits.perPack) return;
       seen.add(path);
       await this.#add(path, pack);
       const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
@@ -80,7 +86,7 @@ export class FolderWatch implements Disposable {
     const known = this.#folders.get(path);
     if (known !== undefined && stat?.ino === known.inode) return;
     if (known !== undefined) this.#drop(path);
-    if (this.#closed || stat === null || !stat.isDirectory() || this.#folders.size >= MAX_WATCHED_FOLDERS) return;
+    if (this.#closed || stat === null || !stat.isDirectory() || this.#folders.size >= this.#limits.all) return;
     try {
       const options = { persistent: false, recursive: this.#recursive };
       const watcher = watch(path, options, (_event, name) => this.#onTouch(this.#recursive ? packOf(name) : pack));

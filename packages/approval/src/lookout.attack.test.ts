@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { silentLogger } from "@rumi/core/testing";
 import { temporaryFolder } from "@rumi/testkit";
 import { expect, test } from "vitest";
+import { FolderWatch } from "./folder-watch.ts";
 import { Lookout } from "./lookout.ts";
 
 test("a pack that never comes to rest keeps no other pack's edit from being seen, and is looked at again once, not once per touch", async () => {
@@ -40,4 +41,21 @@ test("a pack that never comes to rest keeps no other pack's edit from being seen
   release.resolve();
   await busyAgain.promise;
   expect(looks).toEqual(["busy", "quiet", "busy"]);
+});
+
+test("a pack of very many folders leaves watches for the others", async () => {
+  await using folder = await temporaryFolder();
+  const heard = Promise.withResolvers<string | null>();
+  for (const path of ["wide/a", "wide/b", "wide/c", "wide/d", "wide/e", "p"]) await mkdir(join(folder.path, path), { recursive: true });
+  using watch = new FolderWatch({
+    ecosystem: folder.path,
+    logger: silentLogger,
+    platform: "linux",
+    onTouch: heard.resolve,
+    limits: { all: 4, perPack: 2 },
+  });
+  await watch.watchPack("wide", join(folder.path, "wide"));
+  await watch.watchPack("p", join(folder.path, "p"));
+  await writeFile(join(folder.path, "p/edit"), "");
+  expect(await heard.promise).toBe("p");
 });

@@ -1,5 +1,6 @@
 import { lstat, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { Digest, digestHex, systemRandom } from "@rumi/core";
 import type { PackId, Random } from "@rumi/core";
 import { copyTree, ensureFolder, hashTree, removeTree, syncFolder } from "@rumi/safe-files";
@@ -102,6 +103,7 @@ export class SnapshotStore {
   /** The signed file list of a snapshot, or null when it is missing or not intact. */
   async list(packId: PackId, digest: Digest): Promise<TreeListing | null> {
     const read = await this.#signed.read("files", fileName(packId, digest), this.#filesPath(packId, digest));
+    await setImmediate();
     const parsed = v.safeParse(FilesRecord, read.state === "ok" ? read.value : null);
     if (!parsed.success || parsed.output.digest !== digest) return null;
     const entries: readonly TreeEntry[] = parsed.output.entries;

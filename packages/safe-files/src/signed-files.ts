@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { JsonObject, JsonValue } from "@rumi/core";
 import { writeFileAtomic } from "./atomic-write.ts";
 import { SafeFilesError } from "./errors.ts";
@@ -8,8 +9,8 @@ import { readJsonFile } from "./json-file.ts";
 import type { Keyring } from "./keyring.ts";
 import { RevisionIndex } from "./revision-index.ts";
 
-/** Largest signed file; the biggest are file lists of 10,000 entries with long paths. */
-const MAX_SIGNED_BYTES = 16 * 1024 * 1024;
+/** Largest signed file; the biggest are file lists of 10,000 files and 10,000 folders with the longest paths. */
+const MAX_SIGNED_BYTES = 32 * 1024 * 1024;
 
 /** Collaborators of `SignedFiles`. */
 export interface SignedFilesDeps {
@@ -112,6 +113,8 @@ export class SignedFiles {
     const file = await load(path);
     if (file.state === "absent") return known.removed ? file : { state: "tampered", reason: "missing" };
     if (file.state === "unreadable") return { state: "tampered", reason: "unreadable" };
+    // The largest files take long to parse and to sign: others get their turn in between.
+    await setImmediate();
     const verified = this.#keyring.verify(kind, name, file.value);
     if (!verified.ok) return { state: "tampered", reason: verified.reason };
     const { rev, value } = verified;

@@ -1,5 +1,6 @@
 import type { BigIntStats } from "node:fs";
 import { lstat, open, type FileHandle } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { SafeFilesError, systemCode } from "./errors.ts";
 import { FolderHandle } from "./folder-handle.ts";
 import { READ_FLAGS } from "./read-file.ts";
@@ -49,6 +50,8 @@ export async function walkTree(root: string, visitor: TreeVisitor, options: Tree
   await using folder = await openRoot(root);
   await walk.folder(folder, 1);
   walk.checkHardLinks();
+  // Sorting the largest tree takes long enough to be a step of its own.
+  await setImmediate();
   return createTreeListing(walk.entries);
 }
 
