@@ -19,6 +19,7 @@ import { RumidError } from "./errors.ts";
 import { openFoundations } from "./foundations.ts";
 import type { Foundations } from "./foundations.ts";
 import { daemonVersion, INSTALLATION_ROOT } from "./home.ts";
+import { portHolder } from "./port-holder.ts";
 import { chooseSocketBase } from "./socket-base.ts";
 import type { ExampleFacts, StartFacts } from "./start-lines.ts";
 import { FileImagePins } from "./state-files.ts";
@@ -183,11 +184,9 @@ async function listen(parts: Composition, config: Config): Promise<ApiServer> {
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
     if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") throw cause;
-    const why = {
-      EADDRINUSE: "is taken by another program",
-      EACCES: "may not be bound by this user",
-      EADDRNOTAVAIL: "is not an address of this machine",
-    }[code];
+    const holder = code === "EADDRINUSE" ? await portHolder(config.api.port) : null;
+    const taken = `is taken by another program${holder === null ? "" : ` (pid ${holder})`}`;
+    const why = { EADDRINUSE: taken, EACCES: "may not be bound by this user", EADDRNOTAVAIL: "is not an address of this machine" }[code];
     throw new RumidError("rumid.port_taken", `${config.api.address}:${config.api.port} ${why}`, {
       cause,
       remedy: "set RUMI_API_PORT to a free port, or 0",

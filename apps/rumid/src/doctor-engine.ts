@@ -76,10 +76,14 @@ function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
       "engine_version",
       `Docker ${probe.engine?.version ?? "?"}, API ${probe.engine?.api ?? "?"}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`}`,
     ),
-    ...probe.warnings.map((warning) => warn("engine_version", warning)),
+    ...probe.warnings.map((warning) => warn(namesAnImage(probe, warning) ? "images" : "engine_version", warning)),
     ...(limits.length === 0 ? [ok("engine_limits", "memory and process limits are enforced")] : limits),
     ...(seccomp.length === 0 ? [ok("seccomp", "system calls are filtered")] : seccomp),
   ];
+}
+
+function namesAnImage(probe: SandboxProbe, warning: string): boolean {
+  return Object.values(probe.runtimes).some((image) => warning.includes(image.ref));
 }
 
 function imageFindings(probe: SandboxProbe): Finding[] {

@@ -183,3 +183,19 @@ test("F13 F14 a pack's flows come with its approval and leave with an edit; unti
   await home.write("ecosystem/alpha/flows/own.flow.yaml", `${flow}# edited\n`);
   await until(async () => (await daemon.run("alpha.own", {})).status === 404, 1_500);
 });
+
+test("T25 a rejected parent closes its child: the child's container goes, its record stays; the parent's yes opens it again", async () => {
+  await using scene = await withAlpha();
+  const { home, daemon } = scene;
+  await home.addPack("alpha__child", { "blocks/echo.py": ECHO_BLOCK });
+  await home.addFlow("child", blockFlow("child", "alpha__child"));
+  await daemon.approve("alpha");
+  await daemon.approve("alpha__child");
+  expect(await codeOf(daemon, "child")).toBe("completed");
+  await daemon.post("/api/packs/alpha/reject");
+  await until(async () => (await containersOf(home)).length === 0, 1_000);
+  expect(await codeOf(daemon, "child")).toBe("approval.ancestor_not_approved");
+  expect(await daemon.status("alpha__child")).toBe("approved");
+  await daemon.post("/api/packs/alpha/approve", { unblock: true });
+  expect(await codeOf(daemon, "child")).toBe("completed");
+});

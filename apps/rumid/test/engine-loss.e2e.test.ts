@@ -1,14 +1,13 @@
 import { rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
-import type { Server, Socket } from "node:net";
 import { expect, test } from "vitest";
 import { blockFlow, DaemonProcess, ECHO_BLOCK, TestHome, until } from "./daemon-process.ts";
 
 /** Stands between daemon and engine; while it is down the engine is gone for the daemon. */
 class EngineDoor implements AsyncDisposable {
   readonly path: string;
-  #server: Server | null = null;
-  readonly #sockets = new Set<Socket>();
+  #close: (() => void) | null = null;
+  readonly #sockets = new Set<ReturnType<typeof connect>>();
 
   constructor(path: string) {
     this.path = path;
@@ -31,13 +30,13 @@ class EngineDoor implements AsyncDisposable {
     await new Promise<void>((resolve) => {
       server.listen(this.path, resolve);
     });
-    this.#server = server;
+    this.#close = () => server.close();
   }
 
   async shut(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
-    this.#server?.close();
-    this.#server = null;
+    this.#close?.();
+    this.#close = null;
     await rm(this.path, { force: true });
   }
 

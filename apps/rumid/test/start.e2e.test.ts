@@ -161,6 +161,7 @@ test("a port that is taken ends the start with its number and what to set", asyn
   expect(second.code).toBe(1);
   expect(second.stderr).toContain(new URL(daemon.url).port);
   expect(second.stderr).toContain("RUMI_API_PORT");
+  expect(second.stderr).toContain(`pid ${daemon.pid}`);
 });
 
 test("H63 SIGTERM during a run: no new run is taken, the run ends, no container is left, exit 0", async () => {

@@ -61,7 +61,7 @@ export class PackBlockRunner implements BlockRunner {
       call.claimed_principal === undefined || call.claimed_principal === call.owner_pack ? null : await this.#ignorePrincipal(call);
     if (principal !== null) return this.#refuse(call, principal, startedAt);
     const passed = this.#deps.gate.gate(call.owner_pack, call.digest);
-    if (!passed.allowed) return this.#refuse(call, this.#approvalRefusal(call, passed), startedAt);
+    if (!passed.allowed) return this.#refuse(call, this.#approvalRefusal(call), startedAt);
     const seed: InstanceSeed = {
       pack_id: call.owner_pack,
       digest: passed.digest,
@@ -94,7 +94,7 @@ export class PackBlockRunner implements BlockRunner {
       return refusalOf(cause);
     }
     const again = this.#deps.gate.gate(call.owner_pack, call.digest);
-    return again.allowed ? null : this.#approvalRefusal(call, again);
+    return again.allowed ? null : this.#approvalRefusal(call);
   }
 
   /** Gate 4. */
@@ -146,19 +146,17 @@ export class PackBlockRunner implements BlockRunner {
     return this.#deps.sandbox.last?.isolation === "none" ? "host_permissive" : "container";
   }
 
-  #approvalRefusal(
-    call: BlockCall,
-    refusal: { readonly code: ErrorCode; readonly reason: string; readonly remedy?: string },
-  ): BlockRefusal {
+  /** Why the pack may not run at all now; when it may, the run is bound to bytes that are not the approved ones any more. */
+  #approvalRefusal(call: BlockCall): BlockRefusal {
     const current = this.#deps.gate.gate(call.owner_pack);
-    if (current.allowed) {
-      return {
-        error_type: "approval_rejected",
-        code: "flow.pack_changed",
-        message: `pack "${call.owner_pack}" was approved anew while the flow ran`,
-      };
+    if (!current.allowed) {
+      return { error_type: "approval_rejected", code: current.code, message: current.reason, remedy: current.remedy };
     }
-    return { error_type: "approval_rejected", code: refusal.code, message: refusal.reason, remedy: refusal.remedy };
+    return {
+      error_type: "approval_rejected",
+      code: "flow.pack_changed",
+      message: `pack "${call.owner_pack}" was approved anew while the flow ran`,
+    };
   }
 
   #finish(call: BlockCall, result: RunResult): BlockOutcome {
