@@ -1,32 +1,21 @@
-import { MIB } from "@rumi/core";
-import type { InstanceLimits, InstanceSpec, JobSpec, Mount, Runtime } from "@rumi/sandbox";
-import { SandboxError, SOCKET_TARGET } from "@rumi/sandbox";
+import type { InstanceLimits, InstanceSpec, JobSpec, Mount } from "@rumi/sandbox";
+import {
+  instanceEnvironment,
+  MAX_OPEN_FILES,
+  RUNNER_COMMAND,
+  RUNNER_TARGET,
+  SANDBOX_ID,
+  SANDBOX_PATH,
+  SHM_BYTES,
+  SOCKET_TARGET,
+  TMP_INODES,
+  withEnvironment,
+} from "@rumi/sandbox";
 import { instanceLabels, jobLabels } from "./labels.ts";
 import { SECCOMP_PROFILE } from "./seccomp.ts";
 
 /** The user inside: nobody, of no group but the sockets'. */
-export const SANDBOX_USER = "65534:65534";
-
-/** Most files in `/tmp`. Source: page "Execution", section 4. */
-const TMP_INODES = 16_384;
-
-/** Bytes of `/dev/shm`. Source: page "Execution", section 4. */
-const SHM_BYTES = 16 * MIB;
-
-/** Open files of one process. Source: page "Execution", section 4. */
-const MAX_OPEN_FILES = 256;
-
-/** The search path inside. */
-const PATH = "/usr/local/bin:/usr/bin:/bin";
-
-/** The runner's socket inside. */
-const RUNNER_SOCKET_PATH = `${SOCKET_TARGET}/runner/runner.sock`;
-
-/** What is PID 1. `-I -S -B`: nothing of the environment, of site folders or of `__pycache__` steers the interpreter. */
-const COMMAND: Readonly<Record<Runtime, readonly string[]>> = {
-  python: ["python3", "-I", "-S", "-B", "/runner/python/main.py", RUNNER_SOCKET_PATH],
-  node: ["node", "/runner/node/main.mjs", RUNNER_SOCKET_PATH],
-};
+export const SANDBOX_USER = `${String(SANDBOX_ID)}:${String(SANDBOX_ID)}`;
 
 /** What the daemon adds to a spec: all of it from its own settings, nothing from a pack. */
 export interface ContainerPlace {
@@ -77,14 +66,14 @@ export interface ContainerBody {
 export function createContainerBody(spec: InstanceSpec, place: ContainerPlace): ContainerBody {
   const mounts: Mount[] = [
     ...spec.mounts,
-    { source: place.runnerRoot, target: "/runner", read_only: true },
+    { source: place.runnerRoot, target: RUNNER_TARGET, read_only: true },
     { source: place.runnerSockets, target: `${SOCKET_TARGET}/runner`, read_only: true },
     ...Object.entries(spec.sockets).map(([name, source]) => ({ source, target: `${SOCKET_TARGET}/${name}`, read_only: true })),
   ];
   return body({
     image: place.imageId,
-    command: COMMAND[spec.runtime],
-    env: environment(instanceEnv(spec), spec.env, place.imageEnvNames),
+    command: RUNNER_COMMAND[spec.runtime],
+    env: environment(instanceEnvironment(spec), place.imageEnvNames),
     workingDir: "/",
     attach: false,
     labels: instanceLabels(spec, place.installation),
@@ -100,7 +89,7 @@ export function createJobBody(spec: JobSpec, place: Omit<ContainerPlace, "runner
   return body({
     image: place.imageId,
     command: spec.argv,
-    env: environment({ PATH, HOME: "/tmp", TMPDIR: "/tmp", LANG: "C.UTF-8" }, spec.env, place.imageEnvNames),
+    env: environment(withEnvironment({ PATH: SANDBOX_PATH, HOME: "/tmp", TMPDIR: "/tmp", LANG: "C.UTF-8" }, spec.env), place.imageEnvNames),
     workingDir: spec.working_dir,
     attach: true,
     labels: jobLabels(spec, place.installation),
@@ -111,31 +100,8 @@ export function createJobBody(spec: JobSpec, place: Omit<ContainerPlace, "runner
   });
 }
 
-function instanceEnv(spec: InstanceSpec): Record<string, string> {
-  return {
-    PATH,
-    HOME: "/tmp",
-    TMPDIR: "/tmp",
-    LANG: "C.UTF-8",
-    PYTHONPATH: "/runner/python:/pip-packages",
-    RUMI_PACK_ID: spec.pack_id,
-    RUMI_EGRESS_SOCKET: `${SOCKET_TARGET}/egress/egress.sock`,
-    RUMI_CAPABILITY_SOCKET: `${SOCKET_TARGET}/capability/capability.sock`,
-  };
-}
-
 /** The environment exactly. A name without `=` takes out what the image or the engine would put there. */
-function environment(
-  fixed: Readonly<Record<string, string>>,
-  extra: Readonly<Record<string, string>>,
-  imageEnvNames: readonly string[],
-): string[] {
-  for (const [name, value] of Object.entries(extra)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/u.test(name) || value.includes("\0") || Object.hasOwn(fixed, name)) {
-      throw new SandboxError("sandbox.start_failed", `the environment name ${JSON.stringify(name)} is refused`);
-    }
-  }
-  const wanted = { ...fixed, ...extra };
+function environment(wanted: Readonly<Record<string, string>>, imageEnvNames: readonly string[]): string[] {
   const unwanted = [...new Set([...imageEnvNames, "HOSTNAME"])].filter((name) => !Object.hasOwn(wanted, name)).sort();
   return [...Object.entries(wanted).map(([name, value]) => `${name}=${value}`), ...unwanted];
 }

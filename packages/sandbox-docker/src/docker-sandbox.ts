@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Logger } from "@rumi/core";
 import type {
@@ -14,7 +14,7 @@ import type {
   Sandbox,
   SandboxProbe,
 } from "@rumi/sandbox";
-import { checkMounts, InstanceSockets, SandboxError } from "@rumi/sandbox";
+import { checkMounts, InstanceSockets, isRunnerReadable, SandboxError } from "@rumi/sandbox";
 import { createContainerBody, createJobBody } from "./container-body.ts";
 import type { ContainerPlace } from "./container-body.ts";
 import { DockerInstance } from "./docker-instance.ts";
@@ -273,7 +273,7 @@ export class DockerSandbox implements Sandbox {
       const [facts, found, runnerReadable] = await Promise.all([
         this.#engine.facts(),
         this.#images.look(),
-        isReadableInside(this.#deps.runnerRoot),
+        isRunnerReadable(this.#deps.runnerRoot),
       ]);
       answer = describeEngine(facts, found, { engineSocket, ociRuntime, runnerReadable });
     } catch (error) {
@@ -348,16 +348,6 @@ export class DockerSandbox implements Sandbox {
     }
     return new SandboxError("sandbox.start_failed", "the engine did not start the container", { cause: error });
   }
-}
-
-/** The user inside is nobody of ours: the runner's files must be readable for everyone, which a strict umask may have undone. */
-async function isReadableInside(runnerRoot: string): Promise<boolean> {
-  const modes = await Promise.all(
-    ["", "python", "python/main.py", "node", "node/main.mjs"].map(
-      async (path) => (await stat(join(runnerRoot, path)).catch(() => null))?.mode ?? 0,
-    ),
-  );
-  return modes.every((mode) => (mode & 0o004) !== 0);
 }
 
 function own(instance: Instance): DockerInstance {

@@ -1,4 +1,5 @@
 import type { Runtime, RuntimeImage, SandboxProbe, Weakness } from "@rumi/sandbox";
+import { RUNNER_UNREADABLE } from "@rumi/sandbox";
 import type { EngineFacts } from "./engine.ts";
 
 /** Oldest runc that does not leak an open file of the host to a started container (its own 1.1.12 release notes). */
@@ -49,12 +50,7 @@ export function describeEngine(facts: EngineFacts, images: Readonly<Record<Runti
     transport: "socket",
     runtimes: { python: runtimeImage(images.python), node: runtimeImage(images.node) },
     weaknesses: weaknesses(facts, settings.engineSocket),
-    warnings: [
-      ...(settings.runnerReadable
-        ? []
-        : ["the runner's files are not readable for everyone: no instance can start (chmod -R go+rX packages/runner)"]),
-      ...warnings(facts, Object.values(images)),
-    ],
+    warnings: [...(settings.runnerReadable ? [] : [RUNNER_UNREADABLE]), ...warnings(facts, Object.values(images))],
     ...(remedy === undefined ? {} : { remedy }),
   };
 }

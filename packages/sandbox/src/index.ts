@@ -30,6 +30,19 @@ export type {
 
 export { checkMounts, SOCKET_TARGET } from "./check-mounts.ts";
 export type { MountRules } from "./check-mounts.ts";
+export {
+  instanceEnvironment,
+  isRunnerReadable,
+  MAX_OPEN_FILES,
+  RUNNER_COMMAND,
+  RUNNER_TARGET,
+  RUNNER_UNREADABLE,
+  SANDBOX_ID,
+  SANDBOX_PATH,
+  SHM_BYTES,
+  TMP_INODES,
+  withEnvironment,
+} from "./inside.ts";
 export { clipUtf8, failedRun, failureOfEnd, isAlive, isRunOk, noFacts, outcomeCode } from "./run-result.ts";
 
 export { InstanceSockets, MAX_SOCKET_PATH_BYTES, RUNNER_SOCKET } from "./instance-sockets.ts";
