@@ -32,8 +32,9 @@ class Worker:
                 if request is None:
                     break
                 header, payload = request
+                del request
                 answer = self._answer(header, payload)
-                del request, header, payload
+                del header, payload
                 _flush()
                 write_all(RESULT_FD, *answer)
                 if not self._settings.reuse:
@@ -48,7 +49,10 @@ class Worker:
     def _answer(self, header, payload):
         paths = self._settings.paths
         try:
-            data = json.loads(payload)
+            text = str(payload, "utf-8")
+            del payload
+            data = json.loads(text)
+            del text
         except RecursionError as error:
             return (encode_header(failures.describe("block_error", error, paths)),)
         convention = header["convention"]

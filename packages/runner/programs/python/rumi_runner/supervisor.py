@@ -47,9 +47,12 @@ class Call:
 
 
 class Supervisor:
-    def __init__(self, fd_in, fd_out, runner_folder):
+    def __init__(self, fd_in, fd_out, runner_folder, oom_score, children, oom):
         self._fd_in = fd_in
         self._runner_folder = runner_folder
+        self._oom_score = oom_score
+        self._children = children
+        self._oom = oom
         self._reader = FrameReader(fd_in, self._check_size)
         self._host = FrameWriter(fd_out)
         self._poll = select.epoll()
@@ -64,6 +67,10 @@ class Supervisor:
         self._draining = False
         self._next_tick = 0.0
         self._warnings = []
+
+    def warn(self, text):
+        """Told to the host with `ready`."""
+        self._warnings.append(text)
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -125,8 +132,11 @@ class Supervisor:
             raise FrameError("a payload is over its limit")
 
     def _on_host(self, events):
-        if events & select.EPOLLOUT and not self._host.flush():
-            self._want_writable(False)
+        try:
+            if events & select.EPOLLOUT and not self._host.flush():
+                self._want_writable(False)
+        except OSError:
+            self._leave()
         if not events & ~select.EPOLLOUT:
             return
         try:
@@ -171,11 +181,14 @@ class Supervisor:
         self._refill()
 
     def _send(self, header, payload=None):
-        if payload is None:
-            kept = self._host.write(encode_header(header))
-        else:
-            header["payload"] = len(payload)
-            kept = self._host.write(encode_header(header), payload)
+        try:
+            if payload is None:
+                kept = self._host.write(encode_header(header))
+            else:
+                header["payload"] = len(payload)
+                kept = self._host.write(encode_header(header), payload)
+        except OSError:
+            self._leave()
         if kept:
             self._want_writable(True)
 
@@ -202,13 +215,19 @@ class Supervisor:
             pass
         self._leave()
 
-    def _leave(self):
+    def abandon(self):
+        """After a fault of our own: nothing we started may outlive us."""
+        sys.excepthook(*sys.exc_info())
+        self._leave(70)
+
+    def _leave(self, status=0):
+        """Never returns."""
         processes = [*self._calls.values(), *self._spares]
         for process in processes:
             process.kill()
         if self._settings is not None:
             self._hygiene.clear_all()
-        os._exit(0)
+        os._exit(status)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -555,14 +574,16 @@ def main(arguments):
 
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    supervisor = Supervisor(fd_in, fd_out, __file__.rpartition("/rumi_runner/")[0])
-    supervisor._oom_score = oom_score
-    supervisor._children = Children()
-    supervisor._oom = OomKills(os.getpid() == 1)
+    children = Children()
+    folder = __file__.rpartition("/rumi_runner/")[0]
+    supervisor = Supervisor(fd_in, fd_out, folder, oom_score, children, OomKills(os.getpid() == 1))
     if not safe:
-        supervisor._warnings.append("the runner could not make itself non-dumpable")
-    if not supervisor._children.known:
-        supervisor._warnings.append("the kernel does not list children: leftovers of a call may go unseen")
+        supervisor.warn("the runner could not make itself non-dumpable")
+    if not children.known:
+        supervisor.warn("the kernel does not list children: leftovers of a call may go unseen")
     gc.collect()
     gc.freeze()
-    supervisor.run()
+    try:
+        supervisor.run()
+    finally:
+        supervisor.abandon()
