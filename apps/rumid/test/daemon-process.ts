@@ -219,7 +219,8 @@ export async function rumid(
   return { code, ...output };
 }
 
-function launch(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>>) {
+/** Starts a verb of `rumid` and gives its output while it comes. */
+export function launch(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>>) {
   const child = spawn(process.execPath, ["--conditions=rumi-source", MAIN, ...argv], {
     cwd: home.path,
     env: { PATH: process.env["PATH"] ?? "", RUMI_HOME: home.path, RUMI_API_PORT: "0", RUMI_LOG_FORMAT: "json", ...env },

@@ -66,10 +66,8 @@ test("F53 H36 a run's own deadline: 408, timed_out, the call dead", async () => 
   await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { echo: blockFlow("echo", "alpha") });
   const answer = await scene.daemon.run("echo", { text: "x", sleep: 60 }, 1);
   expect(answer).toMatchObject({ status: 408, body: { code: "flow.timeout", data: { state: "timed_out" } } });
-  await until(
-    async () =>
-      (await scene.daemon.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.every((one) => one.busy === 0),
-    3_000,
+  await until(async () =>
+    (await scene.daemon.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.every((one) => one.busy === 0),
   );
 });
 

@@ -86,7 +86,6 @@ test("a hostile pack edited after its approval is refused, and what it brought t
   await until(
     async () =>
       endOf((await daemon.run("hostile_tampering")).body.data) !== "contained" || (await daemon.run("hostile_tampering")).status === 404,
-    1_000,
   );
   expect(JSON.stringify((await daemon.run("hostile_tampering")).body)).not.toContain("tampered'");
   expect(await daemon.status("hostile_tampering")).toBe("modified");

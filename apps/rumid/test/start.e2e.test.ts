@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { blockFlow, DaemonProcess, ECHO_BLOCK, rumid, sleep, TestHome, until } from "./daemon-process.ts";
+import { blockFlow, DaemonProcess, ECHO_BLOCK, launch, rumid, TestHome, until } from "./daemon-process.ts";
 import { childrenOf, containersOf } from "./engine.ts";
 
 test("H5 a fresh home: the bundled example is approved, runs in a container, and its result is told; the token is private and in no output", async () => {
@@ -60,12 +60,11 @@ test("a home that decided anything before gets no bundled approval", async () =>
 
 test("the start lines are few and name what is in force, the token's place, and the next command", async () => {
   await using home = await TestHome.create();
-  const started = rumid(home, ["start"], { RUMI_LOG_FORMAT: "text" });
-  await until(async () => (await home.read("user_data/settings/daemon.json").catch(() => "")) !== "", 30_000);
-  await sleep(2_000);
-  process.kill((JSON.parse(await home.read("user_data/settings/daemon.json")) as { pid: number }).pid, "SIGTERM");
-  const { code, stdout, stderr } = await started;
-  expect(code).toBe(0);
+  const { child, output, exit } = launch(home, ["start"], { RUMI_LOG_FORMAT: "text" });
+  await until(() => output.stdout.includes("Hello, World!"), 60_000);
+  child.kill("SIGTERM");
+  expect(await exit).toBe(0);
+  const { stdout, stderr } = output;
   expect(stdout).toMatch(/is ready at http:\/\/127\.0\.0\.1:\d+/u);
   expect(stdout).toMatch(/isolation +strict: one container per pack/u);
   expect(stdout).toMatch(/token .*user_data\/settings\/api_token/u);
@@ -173,7 +172,7 @@ test("H63 SIGTERM during a run: no new run is taken, the run ends, no container 
   const run = daemon.run("slow", { text: "late", sleep: 2 });
   await until(async () => (await containersOf(home)).length > 0);
   daemon.child.kill("SIGTERM");
-  await until(async () => (await daemon.get("/health").catch(() => ({ status: 503 }))).status === 503, 2_000);
+  await until(async () => (await daemon.get("/health").catch(() => ({ status: 503 }))).status === 503);
   expect((await run).body.data).toMatchObject({ state: "completed", result: { answer: { said: "late" } } });
   expect(await daemon.stop()).toBe(0);
   expect(await containersOf(home)).toEqual([]);

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PackBlockRunner } from "./block-runner.ts";
 import { InstancePool } from "./instance-pool.ts";
-import type { InstancePoolOptions } from "./instance-pool.ts";
+import type { InstancePoolOptions } from "./pool-options.ts";
 import type { ApprovalGate, ApprovedSnapshot } from "./ports.ts";
 import { SandboxWatch } from "./sandbox-watch.ts";
 import type { SecurityMode } from "./sandbox-watch.ts";

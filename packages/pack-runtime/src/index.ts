@@ -7,7 +7,9 @@ export type { RunLogLine } from "./run-logs.ts";
 export { SnapshotChecks } from "./snapshot-checks.ts";
 
 export { InstancePool } from "./instance-pool.ts";
-export type { InstanceFilter, InstancePoolDeps, InstancePoolOptions, InstanceView } from "./instance-pool.ts";
+export type { InstancePoolDeps } from "./instance-pool.ts";
+export type { InstancePoolOptions } from "./pool-options.ts";
+export type { InstanceFilter, InstanceView } from "./instance-view.ts";
 export { BlockInstanceSpecs } from "./instance-specs.ts";
 export { DOCKER_REQUIRED_TEXT, refuseRuntime, SandboxWatch } from "./sandbox-watch.ts";
 export type { SandboxWatchDeps, SecurityMode } from "./sandbox-watch.ts";

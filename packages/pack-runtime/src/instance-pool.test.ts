@@ -4,7 +4,7 @@ import { silentLogger } from "@rumi/core/testing";
 import { SandboxError } from "@rumi/sandbox";
 import { expect, test } from "vitest";
 import { InstancePool } from "./instance-pool.ts";
-import type { InstancePoolOptions } from "./instance-pool.ts";
+import type { InstancePoolOptions } from "./pool-options.ts";
 import type { InstanceSeed } from "./ports.ts";
 import { ManualTimers, settle } from "./testing/manual-timers.ts";
 import { CountingSpecs, runSpec, seed } from "./testing/seeds.ts";

@@ -1,83 +1,27 @@
-import type { Clock, Logger, PackId, Digest } from "@rumi/core";
+import { RumiError } from "@rumi/core";
+import type { Clock, Logger } from "@rumi/core";
 import { SandboxError } from "@rumi/sandbox";
-import type { Instance, InstanceEnd, RunResult, RunSpec, Runtime, Sandbox } from "@rumi/sandbox";
+import type { Instance, InstanceEnd, RunResult, RunSpec } from "@rumi/sandbox";
 import { PackRuntimeError } from "./errors.ts";
-import type { InstanceSeed, InstanceSpecs, Timers } from "./ports.ts";
+import { concerns } from "./instance-view.ts";
+import type { InstanceFilter, InstanceView } from "./instance-view.ts";
+import { DEFAULT_POOL_OPTIONS } from "./pool-options.ts";
+import type { InstancePoolOptions } from "./pool-options.ts";
+import type { InstanceSeed } from "./ports.ts";
 import { Seat, seatKey } from "./seat.ts";
 import type { LiveInstance, SlotGrant } from "./seat.ts";
 import { StartBackoff } from "./start-backoff.ts";
-
-/** Life times and counts of instances. Source of the defaults: page "Execution", section 5. */
-export interface InstancePoolOptions {
-  /** Calls at once per instance (1 with `reuse`). */
-  readonly slots?: number;
-  /** Calls waiting per key before `busy`. */
-  readonly queue?: number;
-  /** Longest wait for a slot. */
-  readonly queueMs?: number;
-  /** An instance must be ready in this time. */
-  readonly startMs?: number;
-  /** Instances in all. */
-  readonly maxInstances?: number;
-  /** Idle instances are removed after this. */
-  readonly idleRemoveMs?: number;
-  /** Idle instances are paused after this; 0 = never. */
-  readonly pauseMs?: number;
-  /** An instance takes no further call after so many, or after `maxAgeMs`. */
-  readonly maxCalls?: number;
-  readonly maxAgeMs?: number;
-  /** A draining instance is removed at 0 calls, or after this. */
-  readonly drainMs?: number;
-}
-
-const DEFAULTS: Required<InstancePoolOptions> = {
-  slots: 4,
-  queue: 64,
-  queueMs: 30_000,
-  startMs: 20_000,
-  maxInstances: 32,
-  idleRemoveMs: 900_000,
-  pauseMs: 0,
-  maxCalls: 10_000,
-  maxAgeMs: 6 * 3_600_000,
-  drainMs: 120_000,
-};
+import { startInstance } from "./start-instance.ts";
+import type { StartInstanceDeps } from "./start-instance.ts";
 
 /** How often idle times and ages are looked at. */
 const MAINTENANCE_MS = 1_000;
 
-export interface InstancePoolDeps {
-  readonly sandbox: Sandbox;
-  readonly specs: InstanceSpecs;
-  /** Gates that stand before every start (bytes re-hashed, sandbox fit). @throws the refusal as a RumiError */
-  readonly beforeStart: (seed: InstanceSeed) => Promise<void>;
+export interface InstancePoolDeps extends StartInstanceDeps {
   /** An instance went away by itself. */
   readonly onLost?: (seed: InstanceSeed, end: InstanceEnd) => void;
   readonly clock: Clock;
-  readonly timers: Timers;
   readonly logger: Logger;
-}
-
-/** One instance as an operator sees it. */
-export interface InstanceView {
-  readonly id: string;
-  readonly pack_id: PackId;
-  readonly digest: Digest;
-  readonly runtime: Runtime;
-  readonly authority: string;
-  readonly state: "starting" | "idle" | "busy" | "paused" | "draining";
-  readonly busy: number;
-  readonly waiting: number;
-  readonly calls: number;
-  readonly started_at: number | null;
-}
-
-/** Which instances an order concerns; absent members match all. */
-export interface InstanceFilter {
-  readonly pack_id?: PackId;
-  readonly runtime?: Runtime;
-  /** Keeps instances of these bytes. */
-  readonly exceptDigest?: Digest;
 }
 
 /**
@@ -102,7 +46,7 @@ export class InstancePool implements AsyncDisposable {
 
   constructor(deps: InstancePoolDeps, options: InstancePoolOptions = {}) {
     this.#deps = deps;
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...DEFAULT_POOL_OPTIONS, ...options };
     this.#backoff = new StartBackoff(deps.clock);
   }
 
@@ -139,7 +83,7 @@ export class InstancePool implements AsyncDisposable {
   async remove(filter: InstanceFilter, reason: string): Promise<number> {
     const gone: Promise<void>[] = [];
     for (const seat of [...this.#seats.values()]) {
-      if (matches(seat.seed, filter)) gone.push(...this.#dropSeat(seat, reason));
+      if (concerns(seat.seed, filter)) gone.push(...this.#dropSeat(seat, reason));
     }
     await Promise.all(gone);
     return gone.length;
@@ -149,7 +93,7 @@ export class InstancePool implements AsyncDisposable {
   async drain(filter: InstanceFilter): Promise<number> {
     const gone: Promise<unknown>[] = [];
     for (const seat of [...this.#seats.values()]) {
-      if (!matches(seat.seed, filter)) continue;
+      if (!concerns(seat.seed, filter)) continue;
       for (const live of seat.instances()) {
         if (live.state !== "draining") this.#drain(live);
         gone.push(live.instance.gone.then(() => live.removal));
@@ -288,7 +232,7 @@ export class InstancePool implements AsyncDisposable {
       this.#total += 1;
       this.#track(this.#start(seat));
     }
-    let needed = this.#wanting.length - this.#removing;
+    let needed = this.#wanting.filter((seat) => !seat.dropped).length - this.#removing;
     while (needed > 0) {
       const victim = this.#leastRecentlyUsed();
       if (victim === null) return;
@@ -310,36 +254,15 @@ export class InstancePool implements AsyncDisposable {
   async #start(seat: Seat): Promise<void> {
     const { seed, starting } = seat;
     if (starting === null) return;
-    const { clock, logger, sandbox, specs, timers } = this.#deps;
-    const stopTimer = timers.after(this.#options.startMs, () => {
-      starting.abort(new SandboxError("sandbox.start_failed", `the instance was not ready in ${this.#options.startMs / 1000} s`));
-    });
     let instance: Instance;
     try {
-      await this.#deps.beforeStart(seed);
-      starting.signal.throwIfAborted();
-      const spec = await specs.create(seed);
-      starting.signal.throwIfAborted();
-      instance = await sandbox.start(spec, starting.signal);
+      instance = await startInstance(this.#deps, seed, starting, this.#options.startMs);
     } catch (cause) {
       this.#total -= 1;
       seat.starting = null;
-      if (!seat.dropped) {
-        const error =
-          starting.signal.aborted && starting.signal.reason instanceof SandboxError ? starting.signal.reason : asStartError(cause);
-        if (error instanceof SandboxError && error.code === "sandbox.start_failed") this.#backoff.failed(seat.key);
-        logger.log("warn", "an instance did not start", {
-          pack_id: seed.pack_id,
-          runtime: seed.runtime,
-          code: (error as { code?: string }).code,
-        });
-        seat.refuseWaiting(error);
-        this.#dropIfUnused(seat);
-      }
+      if (!seat.dropped) this.#startFailed(seat, cause);
       this.#makeRoom();
       return;
-    } finally {
-      stopTimer();
     }
     seat.starting = null;
     if (seat.dropped || this.#closed) {
@@ -349,7 +272,7 @@ export class InstancePool implements AsyncDisposable {
       return;
     }
     this.#backoff.forget(seat.key);
-    const now = clock.monotonic();
+    const now = this.#deps.clock.monotonic();
     const live: LiveInstance = {
       seat,
       instance,
@@ -367,6 +290,15 @@ export class InstancePool implements AsyncDisposable {
     this.#tickLater();
     seat.grantWaiting("cold");
     if (live.busy === 0 && this.#wanting.length > 0) this.#makeRoom();
+  }
+
+  #startFailed(seat: Seat, cause: unknown): void {
+    const error = cause instanceof Error ? cause : new SandboxError("sandbox.start_failed", "the instance could not be started");
+    const code = error instanceof RumiError ? error.code : "sandbox.start_failed";
+    if (code === "sandbox.start_failed") this.#backoff.failed(seat.key);
+    this.#deps.logger.log("warn", "an instance did not start", { pack_id: seat.seed.pack_id, runtime: seat.seed.runtime, code });
+    seat.refuseWaiting(error);
+    this.#dropIfUnused(seat);
   }
 
   #gone(live: LiveInstance, end: InstanceEnd): void {
@@ -484,12 +416,6 @@ export class InstancePool implements AsyncDisposable {
   }
 }
 
-function matches(seed: InstanceSeed, filter: InstanceFilter): boolean {
-  if (filter.pack_id !== undefined && seed.pack_id !== filter.pack_id) return false;
-  if (filter.runtime !== undefined && seed.runtime !== filter.runtime) return false;
-  return filter.exceptDigest === undefined || seed.digest !== filter.exceptDigest;
-}
-
 /** Outcomes of a call that may have taken the whole instance with them. */
 const MAY_END_INSTANCE: ReadonlySet<RunResult["kind"]> = new Set(["crashed", "oom_killed", "instance_lost", "protocol_error", "timeout"]);
 
@@ -497,11 +423,6 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
-}
-
-function asStartError(cause: unknown): Error {
-  if (cause instanceof Error && "code" in cause && typeof cause.code === "string" && cause.code.includes(".")) return cause;
-  return new SandboxError("sandbox.start_failed", "the instance could not be started", { cause });
 }
 
 function failedResult(kind: "cancelled" | "instance_lost", message: string): RunResult {
