@@ -375,3 +375,56 @@ test("token show prints the local token alone", async () => {
   expect((await world.run("token", "show")).stdout).toBe(`rumi_${"a".repeat(43)}\n`);
   expect((await new FakeWorld(null, null).run("token", "show")).exitCode).toBe(6);
 });
+
+test("a command line that cannot be read is one error, one code and one remedy that works, with --json too", async () => {
+  const { world } = await house();
+  for (const [args, text, remedy] of [
+    [["bogus"], "unknown command 'bogus'", "rumi --help"],
+    [["keys", "reset"], "unknown command 'keys'", "rumi --help"],
+    [["pack", "bogus"], "unknown command 'bogus'", "rumi pack --help"],
+    [["flow", "run"], "missing required argument 'id'", "rumi flow run --help"],
+    [["pack", "ls", "--bogus"], "unknown option '--bogus'", "rumi pack list --help"],
+  ] as const) {
+    expect(await world.run(...args)).toEqual({ exitCode: 2, stdout: "", stderr: `${text}\n  code: cli.usage\n  to mend it: ${remedy}\n` });
+    const envelope: unknown = JSON.parse((await world.run(...args, "--json")).stdout);
+    expect(envelope).toMatchObject({ success: false, error: text, code: "cli.usage", data: { remedy } });
+    expect(await world.parses(...remedy.split(" ").slice(1))).toBe(0);
+  }
+  const envelope: unknown = JSON.parse((await world.run("pack", "--json")).stdout);
+  expect(envelope).toMatchObject({ error: "a verb is missing" });
+});
+
+test("a refused field is named to the person", async () => {
+  const { world } = await house();
+  const refused = await world.run("pack", "approve", "my_pack", "--yes", "--digest", "xx");
+  expect(refused.exitCode).toBe(1);
+  expect(refused.stderr).toMatch(/^the body is not valid\n {2}expected_digest: .+\n {2}code: request\.invalid\n$/u);
+});
+
+test("an id of dots is refused as an id, not answered by another route", async () => {
+  const { world } = await house();
+  for (const id of [".", ".."]) expect((await world.run("pack", "status", id)).stderr).toContain("code: request.invalid_id");
+});
+
+test("an address or token file that cannot be used is named, not blamed on the daemon", async () => {
+  const { world } = await house();
+  expect(await world.run("--url", "nonsense", "pack", "list")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("nonsense") });
+  expect(await world.run("--token-file", "/nope", "pack", "list")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("/nope") });
+});
+
+test("the review of a pack that cannot be approved leads to its problems", async () => {
+  const { house: made, world } = await house();
+  made.addPack("broken", "v1", "error");
+  expect((await world.run("pack", "review", "broken")).stdout).toContain("Next: rumi pack validate broken\n");
+});
+
+test("a failing daemon program's own remedy is printed", async () => {
+  const { world } = await house();
+  world.daemonEnd = { exitCode: 1, stdout: '{"success":false,"data":{"remedy":"npm run rumi -- start"},"error":"no","code":"x.y"}\n' };
+  expect((await world.run("doctor")).stderr).toContain("to mend it: npm run rumi -- start\n");
+  world.daemonEnd = {
+    exitCode: 1,
+    stdout: '{"success":false,"data":{"remedy":"rumi keys reset"},"error":"no","code":"safe_files.key_file_unsafe"}\n',
+  };
+  expect((await world.run("init")).stderr).toContain("to mend it: rumi doctor\n");
+});

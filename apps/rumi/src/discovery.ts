@@ -60,6 +60,11 @@ async function urlOfDaemon(world: World): Promise<string | null> {
   }
 }
 
+/** True for an address the client can speak to. */
+export function isHttpUrl(url: string): boolean {
+  return URL.canParse(url) && /^https?:$/u.test(new URL(url).protocol);
+}
+
 function isLoopback(url: string): boolean {
   return URL.canParse(url) && ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { escapeText } from "./escape.ts";
 import { EXIT } from "./exit-codes.ts";
 import { createAct } from "./verb.ts";
 import type { Outcome } from "./verb.ts";
@@ -33,7 +34,7 @@ export function createProgram(world: World, outcome: Outcome): Command {
 
 /** Every command throws instead of leaving the process, and writes to the world. */
 function quiet(command: Command, world: World): void {
-  command.exitOverride().configureOutput({ writeOut: world.stdout, writeErr: world.stderr });
+  command.exitOverride().configureOutput({ writeOut: world.stdout, writeErr: world.stderr, outputError: () => undefined });
   if (command.commands.length > 0 && command.name() !== "rumi") command.helpCommand(false);
   for (const child of command.commands) quiet(child, world);
 }
@@ -55,15 +56,31 @@ export async function runCli(args: readonly string[], world: World): Promise<num
       if (json) shown.stdout(`${JSON.stringify({ success: true, data: null, error: null, code: null })}\n`);
       return EXIT.done;
     }
+    const { text, remedy } = usageFault(error, program, args);
     if (json) {
-      const envelope = { success: false, data: { retryable: false }, error: error.message, code: "cli.usage" };
+      const envelope = { success: false, data: { retryable: false, remedy }, error: text, code: "cli.usage" };
       shown.stdout(`${JSON.stringify(envelope)}\n`);
     }
+    // After its own help a noun needs no second explanation.
+    if (error.code !== "commander.help") shown.stderr(`${escapeText(text)}\n  code: cli.usage\n  to mend it: ${remedy}\n`);
     return EXIT.usage;
   }
 }
 
+/** What was wrong with a command line that could not be read, and the help that shows the right one. */
+function usageFault(error: CommanderError, program: Command, args: readonly string[]): { readonly text: string; readonly remedy: string } {
+  const known = (command: Command, word: string | undefined): Command | undefined =>
+    command.commands.find((child) => child.name() === word || child.aliases().includes(word ?? ""));
+  const word = args.find((arg) => !arg.startsWith("-"));
+  const noun = known(program, word);
+  // A word that is no verb falls to the default verb, whose complaint would name something nobody typed.
+  if (noun === undefined && error.code === "commander.excessArguments") return { text: `unknown command '${word ?? ""}'`, remedy: "rumi --help" };
+  const verb = noun === undefined ? undefined : known(noun, args[args.indexOf(word ?? "") + 1]);
+  const text = error.code === "commander.help" ? "a verb is missing" : error.message.replace(/^error: /u, "");
+  return { text, remedy: ["rumi", noun?.name(), verb?.name(), "--help"].filter((part) => part !== undefined).join(" ") };
+}
+
 function redirectHelp(command: Command, world: World): void {
-  command.configureOutput({ writeOut: world.stderr, writeErr: world.stderr });
+  command.configureOutput({ writeOut: world.stderr, writeErr: world.stderr, outputError: () => undefined });
   for (const child of command.commands) redirectHelp(child, world);
 }

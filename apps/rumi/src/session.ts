@@ -1,7 +1,7 @@
-import { ClientError, CODES, createClient } from "@rumi/api/client";
+import { ClientError, CODES, createClient, ROUTE_VERBS, workingRemedy } from "@rumi/api/client";
 import type { ApiAnswer, Client, Envelope } from "@rumi/api/client";
 import type { Target } from "./discovery.ts";
-import { escapeText, safeJson } from "./escape.ts";
+import { escapeText, packLine, safeJson } from "./escape.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import type { Say, Speech } from "./language.ts";
 import type { World } from "./world.ts";
@@ -13,6 +13,9 @@ export interface GlobalFlags {
   readonly json?: boolean;
   readonly lang?: string;
 }
+
+/** Issues of one refused request that are shown. */
+const MAX_ISSUES = 5;
 
 /** A fault of the command line itself; its text is already in the person's language. */
 export class UsageError extends Error {}
@@ -67,7 +70,7 @@ export class Session {
       if (!this.json) show(answer.data);
       return EXIT.done;
     }
-    this.refusal(answer.error, answer.code, remedyOf(answer.data));
+    this.refusal(answer.error, answer.code, remedyOf(answer.data), issuesOf(answer.data));
     return exitCodeOf(answer.status);
   }
 
@@ -106,16 +109,27 @@ export class Session {
     this.world.stdout(`${safeJson(envelope)}\n`);
   }
 
-  /** Error, code and remedy, on stderr. */
-  refusal(error: string, code: string, remedy: string | null): void {
+  /** Error, what is wrong with which field, code and remedy, on stderr. */
+  refusal(error: string, code: string, remedy: string | null, issues: readonly string[] = []): void {
     this.world.stderr(`${this.red(escapeText(error))}\n`);
+    for (const issue of issues) this.world.stderr(`  ${packLine(issue)}\n`);
     this.world.stderr(`  ${this.say("cli.code")}: ${escapeText(code)}\n`);
-    const command = remedy ?? knownRemedy(code);
+    const command = remedy === null ? knownRemedy(code) : (workingRemedy(code, remedy, {}, ROUTE_VERBS) ?? knownRemedy(code));
     if (command !== null) this.world.stderr(`  ${this.say("cli.remedy")}: ${escapeText(command)}\n`);
   }
 }
 
-function remedyOf(data: unknown): string | null {
+/** Field and fault of each issue of a refused request, like `expected_digest: Invalid format`. */
+function issuesOf(data: unknown): readonly string[] {
+  const issues = typeof data === "object" && data !== null ? (data as { readonly issues?: unknown }).issues : undefined;
+  if (!Array.isArray(issues)) return [];
+  return (issues as readonly { readonly path?: unknown; readonly message?: unknown }[])
+    .slice(0, MAX_ISSUES)
+    .map(({ path, message }) => `${String(path).slice(1)}: ${String(message)}`);
+}
+
+/** The command that a failure's data names. */
+export function remedyOf(data: unknown): string | null {
   if (typeof data !== "object" || data === null) return null;
   const remedy = (data as { readonly remedy?: unknown }).remedy;
   return typeof remedy === "string" ? remedy : null;

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { discover } from "./discovery.ts";
+import { discover, isHttpUrl } from "./discovery.ts";
 import { EXIT } from "./exit-codes.ts";
 import { loadSpeech } from "./language.ts";
-import { Session } from "./session.ts";
+import { Session, UsageError } from "./session.ts";
 import type { GlobalFlags } from "./session.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +29,9 @@ export function createAct(world: World, outcome: Outcome): Act {
       const speech = await loadSpeech(world, flags.lang);
       const session = new Session(world, await discover(world, flags), speech, flags.json === true);
       try {
+        if (!isHttpUrl(session.target.url)) throw new UsageError(session.say("cli.bad_url", { url: session.target.url }));
+        if (flags.tokenFile !== undefined && session.target.token === null)
+          throw new UsageError(session.say("flow.no_file", { file: flags.tokenFile }));
         outcome.exitCode = await act(session, command.args, command.opts());
       } catch (error) {
         outcome.exitCode = session.fault(error);

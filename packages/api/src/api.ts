@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { answer, preflight, SECURITY_HEADERS, success } from "./answer.ts";
 import { parseBody, readBody } from "./body.ts";
-import { codeEntry } from "./codes.ts";
+import { codeEntry, workingRemedy } from "./codes.ts";
 import { ApiError } from "./errors.ts";
 import type { RequestIssue } from "./errors.ts";
 import { failureEnvelope, failureOf } from "./failure.ts";
@@ -21,7 +21,7 @@ import { SlidingWindow } from "./rate-limit.ts";
 import { recordDenied, recordInternal } from "./request-audit.ts";
 import { addressOf } from "./request-context.ts";
 import type { ApiContext, ApiEnv } from "./request-context.ts";
-import { ALL_ROUTES } from "./route-table.ts";
+import { ALL_ROUTES, ROUTE_VERBS } from "./route-table.ts";
 import { honoPath, matchesShape, Reply } from "./route.ts";
 import type { Route, RouteContext, Schema } from "./route.ts";
 import { mayCall, scopeName } from "./scopes.ts";
@@ -126,14 +126,16 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     if (!(result instanceof Reply)) return answer(c, 200, success(result));
     if (result.failure === null) return answer(c, result.status, success(result.data));
     const entry = codeEntry(result.failure.code);
+    const { remedy: _, ...told } = result.data as Record<string, unknown>;
+    const remedy = workingRemedy(result.failure.code, result.failure.remedy, told, ROUTE_VERBS);
     const failure: Failure = {
       status: result.status,
       code: result.failure.code,
       error: result.failure.error,
       data: {
-        ...(result.data as Record<string, unknown>),
+        ...told,
         retryable: entry.retryable,
-        ...(result.failure.remedy === undefined ? {} : { remedy: result.failure.remedy }),
+        ...(remedy === null ? {} : { remedy }),
       },
       details: {},
       retryAfterSeconds: result.status === 429 ? 1 : null,

@@ -176,6 +176,26 @@ export function isKnownCode(code: string): boolean {
   return ENTRIES.has(code) || LOAD_CODES.has(code);
 }
 
+/** Verbs of the command line that no route of this API stands behind. */
+const LOCAL_VERBS: readonly string[] = ["init", "check", "doctor", "start", "token show", "pack validate", "completion"];
+
+/** True when `command` starts with a verb of `rumi` that there is today: `verbs` are those of the routes. */
+export function namesVerb(command: string, verbs: readonly string[]): boolean {
+  return [...LOCAL_VERBS, ...verbs].some((verb) => `${command} `.startsWith(`rumi ${verb.split(" --", 1)[0] ?? verb} `));
+}
+
+/** The command that an error itself names, unless there is no such verb; then the table's for its code, if it has one. */
+export function workingRemedy(
+  code: string,
+  own: string | null | undefined,
+  details: Readonly<Record<string, unknown>>,
+  verbs: readonly string[],
+): string | null {
+  if (typeof own === "string" && (!own.startsWith("rumi ") || namesVerb(own, verbs))) return own;
+  const { remedy: known } = codeEntry(code);
+  return known === null ? null : fillRemedy(known, details);
+}
+
 /** Fills `{name}` holes of a command from details; a hole without a plain value becomes its upper-case name. */
 export function fillRemedy(command: string, details: Readonly<Record<string, unknown>>): string {
   return command.replace(/\{(\w+)\}/gu, (_, name: string) => {

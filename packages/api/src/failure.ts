@@ -1,10 +1,11 @@
 import { RumiError } from "@rumi/core";
-import { codeEntry, fillRemedy, isKnownCode } from "./codes.ts";
+import { codeEntry, isKnownCode, workingRemedy } from "./codes.ts";
 import type { Envelope, FailureData } from "./envelope.ts";
 import type { RequestIssue } from "./errors.ts";
 import { fillMessage } from "./messages.ts";
 import type { Language } from "./messages.ts";
 import type { Messages } from "./ports.ts";
+import { ROUTE_VERBS } from "./route-table.ts";
 
 /** A failure as it is answered, before its language is chosen. */
 export interface Failure {
@@ -37,7 +38,7 @@ export function failureOf(error: unknown, hints: Readonly<Record<string, string>
   if (!(error instanceof RumiError)) return INTERNAL;
   const entry = codeEntry(error.code);
   if (!isKnownCode(error.code) && entry.status === 500) return INTERNAL;
-  const remedy = error.remedy ?? (entry.remedy === null ? undefined : fillRemedy(entry.remedy, { ...hints, ...error.details }));
+  const remedy = workingRemedy(error.code, error.remedy, { ...hints, ...error.details }, ROUTE_VERBS) ?? undefined;
   const issues = error.details["issues"] as readonly RequestIssue[] | undefined;
   const asked = error.details["retry_after_seconds"];
   const retryAfterSeconds = typeof asked === "number" ? asked : entry.status === 429 ? DEFAULT_RETRY_SECONDS : null;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { packLine, safeJson } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
+import { remedyOf } from "../session.ts";
 import type { Session } from "../session.ts";
 import { table } from "../table.ts";
 import type { Act } from "../verb.ts";
@@ -125,7 +126,7 @@ async function runOffline(session: Session, verb: string): Promise<number> {
   };
   if (session.json) session.envelope(envelope as never);
   else showChecks(session, envelope.data);
-  if (envelope.error !== null) session.refusal(envelope.error, envelope.code ?? "cli.failed", null);
+  if (envelope.error !== null) session.refusal(envelope.error, envelope.code ?? "cli.failed", remedyOf(envelope.data));
   return end.exitCode;
 }
 

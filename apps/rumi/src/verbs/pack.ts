@@ -118,8 +118,9 @@ function packRow(pack: PackSummary): string[] {
 /** What to type after a review: nothing is left to approve when these bytes are the approved ones. */
 function nextCommand(review: PackReview): string {
   if (review.status === "approved" && review.digest === review.base_digest) return "rumi flow list";
+  if (review.status === "error" || review.digest === null) return `rumi pack validate ${packLine(review.pack_id)}`;
   const unblock = review.status === "blocked" ? " --unblock" : "";
-  return `rumi pack approve ${packLine(review.pack_id)} --yes --digest ${review.digest ?? "-"}${unblock}`;
+  return `rumi pack approve ${packLine(review.pack_id)} --yes --digest ${review.digest}${unblock}`;
 }
 
 interface ApproveExtra {

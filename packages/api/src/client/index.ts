@@ -1,8 +1,8 @@
 export { ClientError, createClient } from "./client.ts";
 export type { ApiAnswer, Client, ClientErrorCode, ClientOptions } from "./client.ts";
-export { ROUTES } from "../route-table.ts";
+export { ROUTE_VERBS, ROUTES } from "../route-table.ts";
 export type { RouteName } from "../route-table.ts";
-export { CODES } from "../codes.ts";
+export { CODES, workingRemedy } from "../codes.ts";
 export type { CodeEntry } from "../codes.ts";
 export { fillMessage, LANGUAGES, parseMessages } from "../messages.ts";
 export type { Language } from "../messages.ts";
