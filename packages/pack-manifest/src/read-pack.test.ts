@@ -121,6 +121,39 @@ describe("reading a pack", () => {
     expect(broken.ok ? null : broken.problems[0]).toMatchObject({ severity: "error", file: "permissions.json" });
   });
 
+  test("a manifest that uses every optional field is read", async () => {
+    await using home = await temporaryFolder();
+    const full = {
+      ...minimal,
+      description: "d",
+      display_name: "n",
+      author: { name: "a" },
+      license: "MIT",
+      metadata: {},
+      pack_uuid: "u",
+      pack_identity_vocabulary: [],
+      vocabulary: { types: ["a"], custom_types: {} },
+      components: [],
+      uses_vocab: [],
+      connectivity: { provides: ["a.b"], requires: ["c.d"] },
+      dependencies: { other: "^1.0.0" },
+      depends_on: ["other"],
+      load_order: 1,
+      stores: [{ store_id: "s", max_bytes: 1, max_keys: 1 }],
+      required_secrets: ["KEY"],
+      required_network: { allowed_domains: ["a.b"], allowed_ports: [443] },
+      egress_allow_domains: ["a.b"],
+      egress_deny_domains: ["a.b"],
+      pack_type: "rule",
+      provides_runtime: ["lua"],
+      runtime_type: "python",
+      runtime: { reuse: true },
+      host_execution: true,
+    };
+    await put(home.path, "my_pack/ecosystem.json", full);
+    expect(await readPack(join(home.path, "my_pack"), "my_pack")).toMatchObject({ ok: true, pack: { manifest: full, warnings: [] } });
+  });
+
   test("T72 an eleventh store refuses the manifest", async () => {
     await using home = await temporaryFolder();
     const stores = (count: number): unknown => ({

@@ -220,7 +220,8 @@ function warnUnknownKeys(schema: v.GenericSchema, raw: unknown, file: string, pa
 
 function objectEntries(schema: v.GenericSchema): Readonly<Record<string, v.GenericSchema>> | null {
   if ("wrapped" in schema) return objectEntries(schema.wrapped as v.GenericSchema);
-  if ("options" in schema && Array.isArray(schema.options)) {
+  // Only a choice between schemas: the options of a pick list are plain values.
+  if (schema.type === "union" && "options" in schema && Array.isArray(schema.options)) {
     const options = schema.options as v.GenericSchema[];
     return options.map(objectEntries).find((entries) => entries !== null) ?? null;
   }
