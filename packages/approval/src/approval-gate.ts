@@ -92,7 +92,7 @@ export function decideGate(
     if (decision.allowed) continue;
     return refusal("approval.ancestor_not_approved", "ancestor", `its parent ${ancestor} may not run: ${decision.reason}`, decision.remedy);
   }
-  return ruleRefusal(entries, own) ?? own;
+  return ruleRefusal(entries, disabled, own) ?? own;
 }
 
 function decideOne(entry: PackEntry | undefined, disabled: DisabledPacks, id: PackId): GateDecision {
@@ -134,11 +134,13 @@ function decideOne(entry: PackEntry | undefined, disabled: DisabledPacks, id: Pa
 }
 
 /** A runtime other than python and node must come from a rule pack whose rule was approved for its current bytes. */
-function ruleRefusal(entries: ReadonlyMap<string, PackEntry>, own: ApprovedPack): GateRefusal | null {
+function ruleRefusal(entries: ReadonlyMap<string, PackEntry>, disabled: DisabledPacks, own: ApprovedPack): GateRefusal | null {
   const runtime = own.pack.manifest.runtime_type;
   if (runtime === undefined || OWN_RUNTIMES.has(runtime)) return null;
-  for (const { open, record } of entries.values()) {
-    if (open !== null && record?.rule_digest === open.digest && open.pack.manifest.provides_runtime.includes(runtime)) return null;
+  for (const entry of entries.values()) {
+    const { open, record } = entry;
+    if (open === null || record?.rule_digest !== open.digest || !open.pack.manifest.provides_runtime.includes(runtime)) continue;
+    if (decideOne(entry, disabled, open.pack_id).allowed) return null;
   }
   return refusal(
     "approval.rule_not_approved",

@@ -17,7 +17,7 @@ const MAX_DIFF_INPUT_BYTES = 16 * 1024 * 1024;
 const MAX_EDIT_LINES = 1000;
 
 /** Milliseconds that one diff, and all diffs of one review, may compute. */
-const DIFF_MS = 100;
+const DIFF_MS = 50;
 const DIFF_TOTAL_MS = 1000;
 
 /** A file or folder named in a review. A folder's path ends in `/` and has no size. */

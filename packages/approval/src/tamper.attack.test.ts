@@ -278,7 +278,10 @@ describe("edits under user_data/", () => {
     }
     await using home = await openTestApprovals(folder.path);
     expect(home.approvals.gate("p__child" as PackId)).toMatchObject({ allowed: false, code: "approval.ancestor_not_approved" });
-    expect(home.approvals.list()).toMatchObject([{ pack_id: "p", status: "modified" }, { pack_id: "p__child", status: "approved" }]);
+    expect(home.approvals.list()).toMatchObject([
+      { pack_id: "p", status: "modified" },
+      { pack_id: "p__child", status: "approved" },
+    ]);
   });
 
   test("T104 deleting every record makes no fresh home: the bundled example stays installed", async () => {
