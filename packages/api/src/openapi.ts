@@ -6,7 +6,7 @@ import { Nothing, pathParameters } from "./route.ts";
 import type { Route, Schema } from "./route.ts";
 
 /** What the document says of each row. */
-export type DescribedRoute = Pick<Route, "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data">;
+export type DescribedRoute = Pick<Route, "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data" | "accepted">;
 
 /** Version of the HTTP API as the document names it. */
 export const API_VERSION = "1.0.0";
@@ -48,6 +48,9 @@ export function openApiDocument(routes: readonly DescribedRoute[]): JsonObject {
       parameters: [...(pathParameters(row.path).length === 0 ? [] : fieldsOf(row.params, "path")), ...fieldsOf(row.query, "query")],
       responses: {
         "200": { description: "Done", content: { "application/json": { schema: answerSchema(row) } } },
+        ...(row.accepted === undefined
+          ? {}
+          : { "202": { description: "Begun", content: { "application/json": { schema: envelopeOf(schemaOf(row.accepted, "output")) } } } }),
         default: {
           description: "Refused or failed",
           content: { "application/json": { schema: { $ref: "#/components/schemas/Failure" } } },

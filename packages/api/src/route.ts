@@ -60,6 +60,8 @@ export interface Route<
   readonly query: Query;
   readonly body: Body;
   readonly data: Data;
+  /** The data of a 202 answer: the work was begun and goes on. Absent when the route never answers so. */
+  readonly accepted?: Schema;
   /** Seconds the handler may take; 60 when absent. */
   readonly timeoutSeconds?: number;
   handler(

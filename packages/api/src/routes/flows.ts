@@ -139,6 +139,7 @@ export const flowRoutes = [
     params: FlowParams,
     body: RunBody,
     data: v.union([Run, RunStarted]),
+    accepted: RunStarted,
     timeoutSeconds: MAX_RUN_SECONDS + RUN_ANSWER_GRACE_SECONDS,
     handler: async ({ params, body }, context) => {
       const { caller, deps } = context;

@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import { ROUTES } from "./route-table.ts";
+import { ask } from "./testing/ask.ts";
+import { FakeHouse } from "./testing/index.ts";
+import { schemaFaults } from "./testing/json-schema.ts";
+
+type Schema = Readonly<Record<string, unknown>>;
+interface Answers {
+  readonly [status: string]: { readonly content: { readonly "application/json": { readonly schema: Schema } } };
+}
+interface Document {
+  readonly openapi: string;
+  readonly info: { readonly title: string; readonly version: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly operationId: string; readonly responses: Answers }>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
+}
+
+async function documentOf(house: FakeHouse, token: string): Promise<Document> {
+  return (await ask(house, "GET", "/openapi.json", { token })).json as unknown as Document;
+}
+
+/** Faults of an answer against what the document says of its route and status. */
+function faultsOf(document: Document, name: string, status: number, answer: unknown): string[] {
+  const row = ROUTES.find((item) => item.name === name);
+  const operation = document.paths[row?.path ?? ""]?.[(row?.method ?? "").toLowerCase()];
+  const told = operation?.responses[String(status)]?.content["application/json"].schema;
+  if (told !== undefined) return schemaFaults(told, answer);
+  return schemaFaults(document.components.schemas["Failure"] ?? { const: "missing" }, answer);
+}
+
+test("every real answer of every route is as the OpenAPI document says, done or refused", async () => {
+  const house = new FakeHouse();
+  const token = await house.token("admin");
+  const document = await documentOf(house, token);
+  house.held.add("slow");
+  house.outcomes.set("pack.flow", { state: "failed", code: "sandbox.block_error", reason: "it failed", result: null });
+  const other = await house.tokens.create({ name: "other", scopes: ["read"] }, "test");
+  const seen = new Set<string>();
+  const check = async (name: string, method: string, path: string, body?: string): Promise<Record<string, unknown>> => {
+    house.addPack("my_pack");
+    const answer = await ask(house, method, path, { token, ...(body === undefined ? {} : { body }) });
+    expect([name, answer.status, faultsOf(document, name, answer.status, answer.json)]).toEqual([name, answer.status, []]);
+    if (answer.status < 300) seen.add(name);
+    return answer.json.data ?? {};
+  };
+  for (const row of ROUTES) {
+    const path = row.path.replace("{pack_id}", "my_pack").replace("{id}", row.path.startsWith("/api/packs") ? "my_pack" : "hello");
+    if (row.path.includes("/runs/") || row.path.startsWith("/api/tokens")) continue;
+    await check(row.name, row.method, path);
+    await check(row.name, row.method, `${path}?no_such=1`);
+    if (row.path.includes("{")) await check(row.name, row.method, row.path.replace(/\{\w+\}/u, "none"));
+  }
+  await check("flows.run", "POST", "/api/flows/pack.flow/run");
+  const started = await check("flows.run", "POST", "/api/flows/slow/run", '{"async":true}');
+  const run = String(started["run_id"]);
+  await check("runs.get", "GET", `/api/runs/${run}`);
+  await check("runs.cancel", "POST", `/api/runs/${run}/cancel`, '{"reason":"enough"}');
+  await check("runs.cancel", "POST", `/api/runs/${run}/cancel`);
+  await check("tokens.list", "GET", "/api/tokens");
+  await check("tokens.create", "POST", "/api/tokens", '{"name":"a","scopes":["run"],"allowed_flow_ids":["hello"],"expires_at":"2099-01-01T00:00:00.000Z"}');
+  await check("tokens.rotate", "POST", `/api/tokens/${other.id}/rotate`);
+  await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
+  await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
+  expect([...seen].sort()).toEqual(ROUTES.map((row) => row.name).sort());
+});
+
+test("an answer that only names a started run has its own status in the document", async () => {
+  const house = new FakeHouse();
+  const token = await house.token("admin");
+  const document = await documentOf(house, token);
+  const answer = await ask(house, "POST", "/api/flows/hello/run", { token, body: '{"async":true}' });
+  expect(answer.status).toBe(202);
+  expect(Object.keys(document.paths["/api/flows/{id}/run"]?.["post"]?.responses ?? {})).toEqual(["200", "202", "default"]);
+});
+
+test("every path parameter is declared, every operation has its own id, and every pattern is a regular expression", async () => {
+  const house = new FakeHouse();
+  const document = await documentOf(house, await house.token("admin"));
+  expect(document).toMatchObject({ openapi: "3.1.0", info: { title: "Rumi" } });
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.values(methods).map((operation) => ({ path, ...(operation as unknown as { operationId: string; parameters: readonly { name: string; in: string }[] }) })),
+  );
+  expect(new Set(operations.map((operation) => operation.operationId)).size).toBe(operations.length);
+  for (const { path, parameters } of operations) {
+    const named = [...path.matchAll(/\{(\w+)\}/gu)].map((match) => match[1]);
+    expect([path, parameters.filter((each) => each.in === "path").map((each) => each.name)]).toEqual([path, named]);
+  }
+  for (const [, pattern = ""] of JSON.stringify(document).matchAll(/"pattern":"((?:[^"\\]|\\.)*)"/gu))
+    expect(() => new RegExp(JSON.parse(`"${pattern}"`) as string, "u")).not.toThrow();
+});
