@@ -11,7 +11,7 @@ cd "$target" || exit 1
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 log=$target/.toolchain/start.log
 mkdir -p "$target/.toolchain"
-setsid --fork bash -c 'echo $$ >.toolchain/pid; exec env -u CI RUMI_API_PORT='"$port"' npm start' >"$log" 2>&1 </dev/null
+setsid --fork bash -c 'echo $$ >.toolchain/pid; exec env -u CI -u RUMI_REQUIRE_ENGINE RUMI_API_PORT='"$port"' npm start' >"$log" 2>&1 </dev/null
 fail() { echo "$1; it printed:"; cat "$log"; kill -KILL -- "-$(cat .toolchain/pid)" 2>/dev/null; exit 1; }
 healthy() { node -e 'fetch(process.argv[1]).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "http://127.0.0.1:$port/health"; }
 for _ in $(seq 1 600); do
