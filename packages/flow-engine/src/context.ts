@@ -1,7 +1,7 @@
 import type { JsonValue } from "@rumi/core";
 import { FlowError } from "./errors.ts";
 import { JsonSizer, textBytes } from "./json-size.ts";
-import { MAX_CONTEXT_BYTES, MAX_VALUE_BYTES } from "./limits.ts";
+import { MAX_CONTEXT_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "./limits.ts";
 import type { ContextReader } from "./reference.ts";
 
 /** How much one run holds under ctx, over all its scopes. */
@@ -71,8 +71,9 @@ export class ContextScope implements ContextReader, Disposable {
 
   /** Writes a key of this very scope. @throws FlowError `flow.context_too_large` */
   define(key: string, value: JsonValue): void {
-    const size = this.#budget.sizer.bytes(value, MAX_VALUE_BYTES);
+    const { bytes: size, height } = this.#budget.sizer.measure(value, MAX_VALUE_BYTES);
     if (size > MAX_VALUE_BYTES) throw new FlowError("flow.context_too_large", "a value is over its limit");
+    if (height > MAX_VALUE_DEPTH) throw new FlowError("flow.context_too_large", `a value is nested deeper than ${MAX_VALUE_DEPTH}`);
     const bytes = size + textBytes(key);
     this.#budget.change(bytes - (this.#entries.get(key)?.bytes ?? 0));
     this.#entries.set(key, { value, bytes });

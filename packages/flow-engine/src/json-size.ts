@@ -1,4 +1,12 @@
 import type { JsonValue } from "@rumi/core";
+import { FlowError } from "./errors.ts";
+import { MAX_MEASURED_DEPTH } from "./limits.ts";
+
+/** How large a value is: compact JSON bytes, and containers inside each other. */
+export interface Measure {
+  readonly bytes: number;
+  readonly height: number;
+}
 
 /** Containers smaller than this are counted again rather than remembered. */
 const REMEMBER_FROM_BYTES = 512;
@@ -32,10 +40,26 @@ function isLowSurrogate(unit: number): boolean {
  * for as long as it lives: counting a big value again costs nothing.
  */
 export class JsonSizer {
-  readonly #known = new WeakMap<object, number>();
+  readonly #known = new WeakMap<object, Measure>();
+  /** Containers inside each other in the value measured last, itself included. */
+  #height = 0;
 
-  /** Bytes of `value`; stops past `limit` and then returns something larger than `limit`. */
+  /**
+   * Bytes of `value`; stops past `limit` and then returns something larger than `limit`.
+   * @throws FlowError `flow.context_too_large` when it is nested deeper than anything could be written
+   */
   bytes(value: JsonValue, limit = Number.POSITIVE_INFINITY): number {
+    return this.#bytes(value, limit, 0);
+  }
+
+  /** Bytes and height of `value`, both at least so much once the bytes pass `limit`. @throws as `bytes` */
+  measure(value: JsonValue, limit = Number.POSITIVE_INFINITY): Measure {
+    const bytes = this.#bytes(value, limit, 0);
+    return { bytes, height: this.#height };
+  }
+
+  #bytes(value: JsonValue, limit: number, level: number): number {
+    this.#height = 0;
     if (value === null) return 4;
     switch (typeof value) {
       case "string":
@@ -45,18 +69,24 @@ export class JsonSizer {
       case "boolean":
         return value ? 4 : 5;
       default:
-        return this.#container(value, limit);
+        return this.#container(value, limit, level + 1);
     }
   }
 
-  #container(value: readonly JsonValue[] | { readonly [key: string]: JsonValue }, limit: number): number {
+  #container(value: readonly JsonValue[] | { readonly [key: string]: JsonValue }, limit: number, level: number): number {
+    if (level > MAX_MEASURED_DEPTH) throw new FlowError("flow.context_too_large", "a value is nested too deep");
     const known = this.#known.get(value);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#height = known.height;
+      return known.bytes;
+    }
     let bytes = 2;
+    let height = 0;
     if (Array.isArray(value)) {
       for (const item of value as readonly JsonValue[]) {
-        bytes += 1 + this.bytes(item, limit - bytes);
-        if (bytes > limit) return bytes;
+        bytes += 1 + this.#bytes(item, limit - bytes, level);
+        height = Math.max(height, this.#height);
+        if (bytes > limit) return this.#told(bytes, height);
       }
       if (value.length > 0) bytes -= 1;
     } else {
@@ -66,12 +96,18 @@ export class JsonSizer {
         const member = map[key];
         if (member === undefined) continue;
         members += 1;
-        bytes += 2 + textBytes(key, limit - bytes) + this.bytes(member, limit - bytes);
-        if (bytes > limit) return bytes;
+        bytes += 2 + textBytes(key, limit - bytes) + this.#bytes(member, limit - bytes, level);
+        height = Math.max(height, this.#height);
+        if (bytes > limit) return this.#told(bytes, height);
       }
       if (members > 0) bytes -= 1;
     }
-    if (bytes >= REMEMBER_FROM_BYTES) this.#known.set(value, bytes);
+    if (bytes >= REMEMBER_FROM_BYTES) this.#known.set(value, { bytes, height: height + 1 });
+    return this.#told(bytes, height);
+  }
+
+  #told(bytes: number, below: number): number {
+    this.#height = below + 1;
     return bytes;
   }
 }

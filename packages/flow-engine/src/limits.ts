@@ -29,6 +29,10 @@ export const MAX_PROBLEMS = 200;
 
 /** Bytes of one expanded input and of one step's value, as compact JSON. */
 export const MAX_VALUE_BYTES = 4 * MIB;
+/** Containers inside each other in one value under `ctx`: a block's value may have 200 (the execution page, section 6). */
+export const MAX_VALUE_DEPTH = 256;
+/** Containers inside each other that are measured at all: a value under `ctx` and what a step or an answer puts around it. */
+export const MAX_MEASURED_DEPTH = 512;
 /** Bytes of everything a run holds under `ctx`, as compact JSON. */
 export const MAX_CONTEXT_BYTES = 32 * MIB;
 /** Step executions of one run, children included. */
