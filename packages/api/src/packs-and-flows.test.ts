@@ -190,3 +190,16 @@ test("an aborted run is 200", async () => {
     "enough",
   ]);
 });
+
+test("H41 a token that reads all runs ends only its own; admin ends any", async () => {
+  const house = new FakeHouse();
+  house.held.add("slow");
+  const started = await ask(house, "POST", "/api/flows/slow/run", { token: await house.token("run"), body: '{"async":true}' });
+  const path = `/api/runs/${String(started.json.data?.["run_id"])}`;
+  const both = await house.token("read", "run");
+  expect((await ask(house, "GET", path, { token: both })).status).toBe(200);
+  const refused = await ask(house, "POST", `${path}/cancel`, { token: both });
+  expect([refused.status, refused.json.code, refused.json.data?.["scope"]]).toEqual([403, "auth.scope", "admin"]);
+  expect((await ask(house, "GET", path, { token: both })).json.data?.["state"]).toBe("running");
+  expect((await ask(house, "POST", `${path}/cancel`, { token: await house.token("admin") })).status).toBe(200);
+});

@@ -207,7 +207,9 @@ export const flowRoutes = [
     body: CancelBody,
     data: CancelAnswer,
     handler: async ({ params, body }, { deps, caller }) => {
-      await visibleRun(deps.runs.get(params.id), params.id, caller);
+      const run = await visibleRun(deps.runs.get(params.id), params.id, caller);
+      if (run.caller !== caller.actor && !mayCall(caller.scopes, "admin"))
+        throw new ApiError("auth.scope", "another's run is ended by admin alone", { details: { scope: "admin" } });
       return await deps.runs.cancel(params.id, body.reason, caller.actor);
     },
   }),
