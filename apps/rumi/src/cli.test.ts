@@ -428,3 +428,26 @@ test("a failing daemon program's own remedy is printed", async () => {
   };
   expect((await world.run("init")).stderr).toContain("to mend it: rumi doctor\n");
 });
+
+test("however many files are new, changed code and new code are on the review's screen", async () => {
+  const { house: made, world } = await house();
+  const added = Array.from({ length: 40 }, (_, index) => ({ path: `backend/a${index}.txt`, size: 1, executable: false }));
+  made.reviewExtras = {
+    files: {
+      added: [{ path: "backend/" }, ...added, { path: "backend/blocks/zz.py", size: 9, executable: false }],
+      removed: [],
+      changed: [{ path: "backend/blocks/hello.py", diff: "+import os\n" }],
+    },
+  };
+  const { stdout } = await world.run("pack", "review", "my_pack");
+  const lines = stdout.split("\n");
+  const at = (text: string): number => lines.findIndex((line) => line.includes(text));
+  expect(at("~ backend/blocks/hello.py")).toBeGreaterThan(0);
+  expect(at("+ backend/blocks/zz.py")).toBe(at("~ backend/blocks/hello.py") + 1);
+  expect(at("+ and 30 more")).toBeGreaterThan(0);
+  world.interactive = true;
+  world.keys.push("d", "q");
+  expect((await world.run("pack", "review", "my_pack")).stdout).toContain(
+    "+ backend/blocks/zz.py\u001b[0m\n  new: read it in the pack's folder\n",
+  );
+});

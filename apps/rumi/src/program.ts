@@ -74,7 +74,8 @@ function usageFault(error: CommanderError, program: Command, args: readonly stri
   const word = args.find((arg) => !arg.startsWith("-"));
   const noun = known(program, word);
   // A word that is no verb falls to the default verb, whose complaint would name something nobody typed.
-  if (noun === undefined && error.code === "commander.excessArguments") return { text: `unknown command '${word ?? ""}'`, remedy: "rumi --help" };
+  if (noun === undefined && error.code === "commander.excessArguments")
+    return { text: `unknown command '${word ?? ""}'`, remedy: "rumi --help" };
   const verb = noun === undefined ? undefined : known(noun, args[args.indexOf(word ?? "") + 1]);
   const text = error.code === "commander.help" ? "a verb is missing" : error.message.replace(/^error: /u, "");
   return { text, remedy: ["rumi", noun?.name(), verb?.name(), "--help"].filter((part) => part !== undefined).join(" ") };

@@ -5,6 +5,8 @@ import type { Session } from "./session.ts";
 
 /** Sections whose growth widens what the pack may do. */
 const RIGHTS: ReadonlySet<ReviewSection> = new Set(["permissions", "domains", "routes", "modifiers", "handlers", "stores", "secrets"]);
+/** Names of code, and of files that say what runs. */
+const RUNS = /\.(?:py|[cm]?[jt]s|json|ya?ml|sh)$/iu;
 /** Items shown of one list before the rest is counted. */
 const MAX_ITEMS = 12;
 /** A private or local address anywhere in an item. */
@@ -20,9 +22,9 @@ export function showReview(session: Session, review: PackReview): void {
   session.line(`${say("review.base")}  ${review.base_digest ?? say("review.never_approved")}`);
   session.line();
   session.line(session.bold(say(first ? "review.files_new" : "review.files_changed")));
+  showFiles(session, "~", review.files.changed);
   showFiles(session, "+", review.files.added);
   showFiles(session, "-", review.files.removed);
-  showFiles(session, "~", review.files.changed);
   if (review.files.added.length + review.files.removed.length + review.files.changed.length === 0)
     session.line(`  ${say("review.nothing")}`);
   for (const name of REVIEW_SECTIONS) {
@@ -42,20 +44,27 @@ export function showReview(session: Session, review: PackReview): void {
 /** The file changes themselves, escaped line by line. */
 export function showDiff(session: Session, review: PackReview): void {
   for (const [mark, files] of [
-    ["+", review.files.added],
     ["~", review.files.changed],
+    ["+", review.files.added],
     ["-", review.files.removed],
   ] as const) {
-    for (const file of files) {
+    for (const file of whatRunsFirst(files)) {
       session.line(session.bold(`${mark} ${packLine(file.path)}`));
       if (typeof file.diff === "string") for (const line of packLines(file.diff)) session.line(`  ${line}`);
-      else if (mark !== "-") session.line(`  ${session.say("review.no_diff")}`);
+      else if (mark !== "-" && !file.path.endsWith("/"))
+        session.line(`  ${session.say(mark === "+" ? "review.new_file" : "review.no_diff")}`);
     }
   }
 }
 
+/** Files that run or say what runs, then the others, then folders: what is cut off a long list is never the code alone. */
+function whatRunsFirst(files: readonly ReviewFile[]): readonly ReviewFile[] {
+  const rank = (file: ReviewFile): number => (file.path.endsWith("/") ? 2 : file.executable === true || RUNS.test(file.path) ? 0 : 1);
+  return files.toSorted((a, b) => rank(a) - rank(b));
+}
+
 function showFiles(session: Session, mark: string, files: readonly ReviewFile[]): void {
-  for (const file of files.slice(0, MAX_ITEMS)) session.line(`  ${mark} ${packLine(file.path)}`);
+  for (const file of whatRunsFirst(files).slice(0, MAX_ITEMS)) session.line(`  ${mark} ${packLine(file.path)}`);
   if (files.length > MAX_ITEMS) session.line(`  ${mark} ${session.say("review.more", { count: files.length - MAX_ITEMS })}`);
 }
 

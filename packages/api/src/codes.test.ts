@@ -22,7 +22,7 @@ test("a remedy is filled only with plain ids", () => {
 });
 
 test("H71 an error that names a verb which does not exist gets the table's remedy instead", () => {
-  const remedyOf = (code: string, remedy: string) => failureOf(new RumiError(code, "no", { remedy })).data["remedy"];
+  const remedyOf = (code: `${string}.${string}`, remedy: string) => failureOf(new RumiError(code, "no", { remedy })).data["remedy"];
   expect(remedyOf("safe_files.key_file_unsafe", "rumi keys reset")).toBe("rumi doctor");
   expect(remedyOf("safe_files.locked", "rumi restore")).toBe("rumi doctor");
   expect(remedyOf("approval.rule_not_approved", "rumi pack approve-rule x")).toBeUndefined();

@@ -180,7 +180,7 @@ export function isKnownCode(code: string): boolean {
 const LOCAL_VERBS: readonly string[] = ["init", "check", "doctor", "start", "token show", "pack validate", "completion"];
 
 /** True when `command` starts with a verb of `rumi` that there is today: `verbs` are those of the routes. */
-export function namesVerb(command: string, verbs: readonly string[]): boolean {
+function namesVerb(command: string, verbs: readonly string[]): boolean {
   return [...LOCAL_VERBS, ...verbs].some((verb) => `${command} `.startsWith(`rumi ${verb.split(" --", 1)[0] ?? verb} `));
 }
 

@@ -57,7 +57,12 @@ test("every real answer of every route is as the OpenAPI document says, done or 
   await check("runs.cancel", "POST", `/api/runs/${run}/cancel`, '{"reason":"enough"}');
   await check("runs.cancel", "POST", `/api/runs/${run}/cancel`);
   await check("tokens.list", "GET", "/api/tokens");
-  await check("tokens.create", "POST", "/api/tokens", '{"name":"a","scopes":["run"],"allowed_flow_ids":["hello"],"expires_at":"2099-01-01T00:00:00.000Z"}');
+  await check(
+    "tokens.create",
+    "POST",
+    "/api/tokens",
+    '{"name":"a","scopes":["run"],"allowed_flow_ids":["hello"],"expires_at":"2099-01-01T00:00:00.000Z"}',
+  );
   await check("tokens.rotate", "POST", `/api/tokens/${other.id}/rotate`);
   await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
   await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
@@ -78,7 +83,10 @@ test("every path parameter is declared, every operation has its own id, and ever
   const document = await documentOf(house, await house.token("admin"));
   expect(document).toMatchObject({ openapi: "3.1.0", info: { title: "Rumi" } });
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.values(methods).map((operation) => ({ path, ...(operation as unknown as { operationId: string; parameters: readonly { name: string; in: string }[] }) })),
+    Object.values(methods).map((operation) => ({
+      path,
+      ...(operation as unknown as { operationId: string; parameters: readonly { name: string; in: string }[] }),
+    })),
   );
   expect(new Set(operations.map((operation) => operation.operationId)).size).toBe(operations.length);
   for (const { path, parameters } of operations) {

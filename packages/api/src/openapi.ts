@@ -6,7 +6,10 @@ import { Nothing, pathParameters } from "./route.ts";
 import type { Route, Schema } from "./route.ts";
 
 /** What the document says of each row. */
-export type DescribedRoute = Pick<Route, "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data" | "accepted">;
+export type DescribedRoute = Pick<
+  Route,
+  "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data" | "accepted"
+>;
 
 /** Version of the HTTP API as the document names it. */
 export const API_VERSION = "1.0.0";

@@ -19,7 +19,8 @@ test.each([1_000, 20_000, 500_000])("a block's value nested %d deep fails its st
 });
 
 test("a flow that wraps a value in itself again and again cannot make it too deep to write", async () => {
-  const loop = "  - id: b\n    phase: a\n    type: repeat\n    max_iterations: 1000\n    steps:\n      - {id: s, type: set, input: {key: k, value: [[[[[[[[[[[[[[[['${ctx.k}']]]]]]]]]]]]]]]]}}\n";
+  const loop =
+    "  - id: b\n    phase: a\n    type: repeat\n    max_iterations: 1000\n    steps:\n      - {id: s, type: set, input: {key: k, value: [[[[[[[[[[[[[[[['${ctx.k}']]]]]]]]]]]]]]]]}}\n";
   const made = new TestBench([flowFile(head + call + loop)], { blocks: new FakeBlocks({ "p/a.py": () => blockGives(1) }) });
   const answer = await made.run("f");
   expect(answer.failed_steps.length).toBeGreaterThan(0);

@@ -11,7 +11,10 @@ function bench(steps: string, blocks: Record<string, FakeBlock> = {}): TestBench
   return made;
 }
 
-const gives = (make: () => JsonValue): FakeBlock => () => blockGives(make());
+const gives =
+  (make: () => JsonValue): FakeBlock =>
+  () =>
+    blockGives(make());
 const big = (): JsonValue => Array.from({ length: 700_000 }, (_, index) => index % 10);
 const call = (id: string): string => `- {id: ${id}, phase: a, type: file_call, owner_pack: p, file: ${id}.py, output: ${id}}`;
 
