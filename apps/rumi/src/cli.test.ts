@@ -451,3 +451,15 @@ test("however many files are new, changed code and new code are on the review's 
     "+ backend/blocks/zz.py\u001b[0m\n  new: read it in the pack's folder\n",
   );
 });
+
+test("doctor names no verb that does not exist: a lost key is mended by the operator's own copy", async () => {
+  const { world } = await house();
+  const checks = [
+    { id: "keys", status: "fail", message: "the key is missing", remedy: "rumi keys reset" },
+    { id: "state_files", status: "fail", message: "a file is missing", remedy: "rumi restore" },
+  ];
+  world.daemonEnd = { exitCode: 1, stdout: JSON.stringify({ success: true, data: { checks }, error: null, code: null }) };
+  const { stdout } = await world.run("doctor");
+  expect(stdout).toContain("to mend it: put your own copy of user_data/permissions/.secret_key back");
+  expect(stdout).not.toMatch(/rumi (?:keys|restore)/u);
+});

@@ -1,3 +1,4 @@
+import { ROUTE_VERBS, workingRemedy } from "@rumi/api/client";
 import type { Command } from "commander";
 import { packLine, safeJson } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -144,7 +145,14 @@ function showChecks(session: Session, data: unknown): void {
   for (const [index, line] of lines.entries()) {
     const check = checks[index - 1];
     session.line(check?.status === "fail" ? session.red(line) : line);
-    if (check !== undefined && check.status !== "ok" && typeof check.remedy === "string")
-      session.line(`    ${session.say("cli.remedy")}: ${packLine(check.remedy)}`);
+    const remedy = check === undefined || check.status === "ok" ? null : checkRemedy(session, check);
+    if (remedy !== null) session.line(`    ${session.say("cli.remedy")}: ${packLine(remedy)}`);
   }
+}
+
+/** What mends a check; a lost key has no verb, only the operator's own copy of it. */
+function checkRemedy(session: Session, check: Check): string | null {
+  if (typeof check.remedy !== "string") return null;
+  const works = workingRemedy("cli.failed", check.remedy, {}, ROUTE_VERBS);
+  return works ?? (check.id === "keys" ? session.say("doctor.key_lost") : null);
 }
