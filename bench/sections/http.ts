@@ -56,7 +56,7 @@ export async function http(report: Report, withBlocks: boolean, scale: number): 
     report.add("http.sets.c16", "POST run of a set flow, 16 callers", await crowd(run("sets"), 4000 * scale, 16));
     if (!withBlocks) return;
     await daemon.ask("POST", "/api/packs/bench/approve", {});
-    report.add("http.python", "POST run, one isolated Python step", await closedLoop(run("python"), 400 * scale, 20));
+    report.add("http.python", "POST run, one isolated Python step", await closedLoop(run("python"), 400 * scale, 200));
     report.add("http.python.paced", "POST run, one isolated Python step, paced 10 ms", await paced(run("python"), 150 * scale, 10));
     report.add("http.python.c8", "POST run, one isolated Python step, 8 callers", await crowd(run("python"), 1500 * scale, 8));
     report.add("http.node.paced", "POST run, one isolated Node step, paced 100 ms", await paced(run("node"), 30 * scale, 100));
