@@ -29,6 +29,7 @@ const ROOMS = {
   "packages/sandbox": { layer: "domain", power: ["fs", "net"] },
   "packages/flow-engine": { layer: "domain" },
   "packages/sandbox-docker": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "http"] },
+  "packages/sandbox-bubblewrap": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "child_process"] },
   "packages/sandbox-host": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "child_process"] },
   "packages/pack-runtime": { layer: "joint", power: ["fs"] },
   "packages/api": { layer: "api" },

@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts", "apps/*/src/**/*.test.ts", "tools/**/*.test.ts"],
-          exclude: ["**/*.docker.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "**/dist/**"],
+          exclude: ["**/*.docker.test.ts", "**/*.isolation.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "**/dist/**"],
           testTimeout: 30_000,
         },
       },
@@ -22,6 +22,17 @@ export default defineConfig({
         test: {
           name: "docker",
           include: ["packages/*/test/**/*.docker.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: "isolation",
+          include: ["packages/*/test/**/*.isolation.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

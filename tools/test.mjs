@@ -1,25 +1,31 @@
-// `npm test`: unit tests always; container (docker) and end-to-end (e2e) tests when an engine answers. Without one they fail
-// instead of being left out when CI=true, RUMI_REQUIRE_ENGINE=1 or --require-engine says that they matter.
+// `npm test`: unit tests always; container (docker) and end-to-end (e2e) tests when an engine answers, isolation tests when
+// bubblewrap is there. Without it they fail instead of being left out when CI=true, RUMI_REQUIRE_ENGINE=1 or --require-engine
+// says that they matter.
 //
-//   node tools/test.mjs [--projects=unit,docker,e2e] [--require-engine] [--totals FILE] [vitest filters and options ...]
+//   node tools/test.mjs [--projects=unit,isolation,docker,e2e] [--require-engine] [--totals FILE] [vitest filters and options ...]
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { whyNoBubblewrap } from "./bubblewrap.mjs";
 import { whyNoEngine } from "./engine.mjs";
 
 /** @typedef {{ passed: number, failed: number }} Totals */
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const NEEDS_ENGINE = ["docker", "e2e"];
+/** Projects that need something of the machine: what is asked for it, and what brings it. */
+const ENGINE = { why: whyNoEngine, how: "`sudo tools/engine-up.sh` brings up an engine and both base images (Debian)" };
+const BUBBLEWRAP = { why: whyNoBubblewrap, how: "`sudo tools/bubblewrap-up.sh` installs bubblewrap" };
+/** @type {Readonly<Record<string, typeof ENGINE>>} */
+const NEEDS = { isolation: BUBBLEWRAP, docker: ENGINE, e2e: ENGINE };
 
 /**
  * What to run, told from the command line. Words that are not ours go to vitest.
  * @param {readonly string[]} argv @param {NodeJS.ProcessEnv} env
  */
 export function parseTestArguments(argv, env) {
-  let projects = ["unit", ...NEEDS_ENGINE];
+  let projects = ["unit", ...Object.keys(NEEDS)];
   let requireEngine = env["CI"] === "true" || env["CI"] === "1" || env["RUMI_REQUIRE_ENGINE"] === "1";
   /** @type {string | null} */
   let totals = null;
@@ -83,14 +89,18 @@ function readTotals(report, code) {
 
 async function main() {
   const { projects, requireEngine, totals: totalsFile, rest } = parseTestArguments(process.argv.slice(2), process.env);
-  const missing = projects.some((project) => NEEDS_ENGINE.includes(project)) ? await whyNoEngine(process.env) : null;
   /** @type {Totals} */
   const sum = { passed: 0, failed: 0 };
   /** @type {string[]} */
   const notRun = [];
+  /** @type {Set<string>} */
+  const said = new Set();
   for (const project of projects) {
-    if (missing !== null && NEEDS_ENGINE.includes(project)) {
+    const needed = Object.hasOwn(NEEDS, project) ? NEEDS[project] : undefined;
+    const missing = needed === undefined ? null : await needed.why(process.env);
+    if (needed !== undefined && missing !== null) {
       notRun.push(project);
+      said.add(`${missing}; to run them: ${needed.how}, then \`npm test\` again`);
       continue;
     }
     console.log(`\n── ${project} tests`);
@@ -100,8 +110,8 @@ async function main() {
   }
   console.log("");
   if (notRun.length > 0) {
-    console.log(`NOT RUN: the ${notRun.join(" and ")} tests, because ${missing}.`);
-    console.log("To run them: `sudo tools/engine-up.sh` brings up an engine and both base images (Debian), then `npm test` again.");
+    console.log(`NOT RUN: the ${notRun.join(" and ")} tests.`);
+    for (const reason of said) console.log(`  ${reason}.`);
     if (requireEngine) {
       console.log("They are required here (CI=true or RUMI_REQUIRE_ENGINE=1), so each counts as failed.");
       sum.failed += notRun.length;

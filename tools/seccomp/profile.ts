@@ -30,14 +30,25 @@ const ARCHITECTURES = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"];
 
 const NAME = /^[a-z][a-z0-9_]*$/u;
 
+/** What a list says, line by line. */
+export interface SyscallList {
+  /** Calls that are allowed, whatever their arguments. */
+  readonly allowed: ReadonlySet<string>;
+  /** Calls that are allowed on a condition, or fail with another error than EPERM. */
+  readonly special: readonly SeccompRule[];
+  /** Exceptions from `allowed`, by argument. Only a filter of our own can say them: an engine's rule language cannot. */
+  readonly refused: readonly SeccompRule[];
+}
+
 /**
- * Builds the profile a list describes (syntax: head of `syscalls.txt`).
+ * Reads a list (syntax: head of `syscalls.txt`).
  * @throws Error naming the line that cannot be read, is a double, or breaks a `never`.
  */
-export function buildProfile(list: string): SeccompProfile {
+export function parseList(list: string): SyscallList {
   const allowed = new Set<string>();
   const never = new Set<string>();
   const special: SeccompRule[] = [];
+  const refused: SeccompRule[] = [];
   list.split("\n").forEach((raw, index) => {
     const line = raw.replace(/#.*$/u, "").trim();
     if (line === "" || /^\[.+\]$/u.test(line)) return;
@@ -47,7 +58,8 @@ export function buildProfile(list: string): SeccompProfile {
     const words = line.split(/\s+/u);
     const [first = "", second] = words;
     if (first === "never") for (const name of words.slice(1)) never.add(name);
-    else if (second === "if") special.push(readCondition(first, words.slice(2), fail));
+    else if (second === "if") special.push({ names: [first], action: "SCMP_ACT_ALLOW", args: readCondition(words.slice(2), fail) });
+    else if (second === "refuses") refused.push({ names: [first], action: "SCMP_ACT_ERRNO", args: readCondition(words.slice(2), fail) });
     else if (second === "fails") special.push(readFailure(first, words.slice(2), fail));
     else {
       for (const name of words) {
@@ -63,6 +75,18 @@ export function buildProfile(list: string): SeccompProfile {
   }
   const open = new Set([...allowed, ...special.filter((r) => r.action === "SCMP_ACT_ALLOW").flatMap((r) => r.names)]);
   for (const name of never) if (open.has(name)) throw new Error(`${name} must never be allowed`);
+  for (const name of refused.flatMap((rule) => rule.names)) {
+    if (!allowed.has(name)) throw new Error(`${name} has an exception but is not allowed`);
+  }
+  return { allowed, special, refused };
+}
+
+/**
+ * Builds the profile a list describes, for an engine that takes it inline.
+ * @throws Error as `parseList`
+ */
+export function buildProfile(list: string): SeccompProfile {
+  const { allowed, special } = parseList(list);
   return {
     defaultAction: "SCMP_ACT_ERRNO",
     defaultErrnoRet: ERRNO["EPERM"] ?? 1,
@@ -76,8 +100,8 @@ export function profileText(list: string): string {
   return `${JSON.stringify(buildProfile(list), null, 1)}\n`;
 }
 
-function readCondition(name: string, words: readonly string[], fail: (why: string) => never): SeccompRule {
-  const args = words
+function readCondition(words: readonly string[], fail: (why: string) => never): SeccompArgument[] {
+  return words
     .join(" ")
     .split(" and ")
     .map((text): SeccompArgument => {
@@ -89,7 +113,6 @@ function readCondition(name: string, words: readonly string[], fail: (why: strin
         ? { index, value: wanted, valueTwo: 0, op: "SCMP_CMP_EQ" }
         : { index, value: Number(found[2]), valueTwo: wanted, op: "SCMP_CMP_MASKED_EQ" };
     });
-  return { names: [name], action: "SCMP_ACT_ALLOW", args };
 }
 
 function readFailure(name: string, words: readonly string[], fail: (why: string) => never): SeccompRule {

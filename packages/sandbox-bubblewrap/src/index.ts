@@ -1,0 +1,2 @@
+export { BubblewrapSandbox } from "./bubblewrap-sandbox.ts";
+export type { BubblewrapSandboxDeps, BubblewrapSandboxOptions } from "./bubblewrap-sandbox.ts";
