@@ -233,14 +233,15 @@ test("on a terminal review approves exactly the digest shown, though the bytes m
   world.interactive = true;
   world.keys.push("x", "a");
   const moved = made.packs.get("my_pack");
-  const approve = made.deps.packs.approve;
-  made.deps.packs.approve = (id, options) => {
+  const { packs } = made.deps;
+  const approve = packs.approve.bind(packs);
+  packs.approve = (id, options) => {
     if (moved !== undefined) moved.content = "v2";
-    return approve.call(made.deps.packs, id, options);
+    return approve(id, options);
   };
   expect((await world.run("pack", "review", "my_pack")).exitCode).toBe(5);
   expect(moved?.status).toBe("installed");
-  made.deps.packs.approve = approve;
+  packs.approve = approve;
   world.keys.push("a");
   expect((await world.run("pack", "review", "my_pack")).exitCode).toBe(0);
   expect(moved?.approved).toBe("v2");

@@ -4,7 +4,7 @@ import { CODES, codeEntry, fillRemedy } from "./codes.ts";
 import { failureOf } from "./failure.ts";
 
 test("H19 every code has a status, and a remedy or a reason for none", () => {
-  for (const [code, entry] of Object.entries(CODES) as [string, ReturnType<typeof codeEntry>][]) {
+  for (const [code, entry] of Object.entries<ReturnType<typeof codeEntry>>(CODES)) {
     expect([code, entry.status >= 400 && entry.status < 600]).toEqual([code, true]);
     expect([code, entry.remedy === null ? (entry.why ?? "") !== "" : entry.remedy.startsWith("rumi ")]).toEqual([code, true]);
     if (code.endsWith("not_found")) expect([code, entry.status]).toEqual([code, 404]);

@@ -29,7 +29,7 @@ export type TableRoute = (typeof ROUTES)[number];
 export type RouteName = TableRoute["name"];
 
 /** The table for code that treats all rows alike. */
-export const ALL_ROUTES: readonly Route[] = ROUTES as unknown as readonly Route[];
+export const ALL_ROUTES: readonly Route[] = ROUTES as readonly unknown[] as readonly Route[];
 
 /** The verbs of `rumi` that call a route. */
 export const ROUTE_VERBS: readonly string[] = ALL_ROUTES.map((row) => row.verb);

@@ -230,7 +230,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     for (const { event, ts, body } of batch) {
       seq += 1;
       const entry = chainEntry(body, { seq, prev, kid, key });
-      prev = String(entry.mac);
+      prev = entry.mac;
       lines.push({ category: event.category, date: ts.slice(0, 10), line: toLine(entry) });
     }
     const durable = batch.some(({ done }) => done !== null);

@@ -59,7 +59,7 @@ export function createEntryBody(event: AuditEvent, ts: string, redact: (text: st
   ];
   for (const name of TEXT_FIELDS) {
     const text = event[name];
-    if (text !== undefined) fields.push([name, redact(String(text).slice(0, MAX_RAW_TEXT))]);
+    if (text !== undefined) fields.push([name, redact(text.slice(0, MAX_RAW_TEXT))]);
   }
   if (event.details !== undefined) {
     fields.push(["details", redactValue(plainJson(event.details, 0, MAX_RAW_TEXT), redact)]);
@@ -109,7 +109,10 @@ function cutText(text: string, maxBytes: number): string {
 }
 
 /** Places a body in the chain. */
-export function chainEntry(body: JsonObject, place: { seq: number; prev: string; kid: string; key: Uint8Array }): JsonObject {
+export function chainEntry(
+  body: JsonObject,
+  place: { seq: number; prev: string; kid: string; key: Uint8Array },
+): JsonObject & { readonly mac: string } {
   const unsigned = { seq: place.seq, ...body, kid: place.kid, prev: place.prev };
   return { ...unsigned, mac: chainMac(place.key, unsigned) };
 }

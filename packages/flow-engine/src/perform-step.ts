@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@rumi/core";
+import type { JsonValue } from "@rumi/core";
 import { isJsonObject } from "@rumi/core";
 import type { HandlerStep, Step } from "./definition.ts";
 import { expand } from "./expression.ts";
@@ -86,9 +86,4 @@ function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place): Ha
       return place.stop.signal;
     },
   };
-}
-
-/** Inputs of a flow as one plain object. */
-export function inputsObject(values: ReadonlyMap<string, JsonValue>): JsonObject {
-  return Object.fromEntries(values);
 }

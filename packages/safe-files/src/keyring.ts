@@ -67,7 +67,7 @@ export class Keyring {
     if (!isJsonObject(object) || !isJsonObject(object._sig)) return { ok: false, reason: "unsigned" };
     const { _sig: signature, ...unsigned } = object;
     const { _rev: rev, ...value } = unsigned;
-    const { alg, kid, mac } = signature as JsonObject;
+    const { alg, kid, mac } = signature;
     if (alg !== ALGORITHM || typeof kid !== "string" || typeof mac !== "string") return { ok: false, reason: "unsigned" };
     if (typeof rev !== "number" || !Number.isSafeInteger(rev) || rev < 1) return { ok: false, reason: "unsigned" };
     if (!this.#recordKeys.has(kid)) return { ok: false, reason: "unknown_key" };

@@ -72,7 +72,7 @@ test.each<[string, (file: JsonObject) => unknown, string]>([
   ["a key that is not ours", (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), kid: "k2" } }), "unknown_key"],
   [
     "a mac in upper case",
-    (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), mac: String((file._sig as JsonObject).mac).toUpperCase() } }),
+    (file) => ({ ...file, _sig: { ...(file._sig as JsonObject), mac: ((file._sig as JsonObject)["mac"] as string).toUpperCase() } }),
     "bad_signature",
   ],
   ["an added key", (file) => ({ ...file, extra: 1 }), "bad_signature"],

@@ -66,7 +66,7 @@ export class FakeWorld {
       },
       fetch: async (input, init) => {
         if (house === null) throw new TypeError("fetch failed");
-        const answer = house.api.app.request(String(input), init);
+        const answer = house.api.app.request(input instanceof Request ? input : input.toString(), init);
         const signal = init?.signal;
         if (signal === undefined || signal === null) return await answer;
         return await Promise.race([

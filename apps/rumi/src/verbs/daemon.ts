@@ -95,7 +95,7 @@ function partLine(part: unknown): string {
   const { kind, id, status, message, remedy } = (typeof part === "object" && part !== null ? part : {}) as Record<string, unknown>;
   return [status, kind, id, message, remedy]
     .filter((item) => typeof item === "string")
-    .map((item) => packLine(String(item)))
+    .map((item) => packLine(item))
     .join("  ");
 }
 

@@ -55,9 +55,11 @@ export interface Client {
   call<const Name extends RouteName>(name: Name, input?: CallInput<Name>): Promise<ApiAnswer<CallData<Name>>>;
 }
 
+type Plain = string | number | boolean | undefined;
+
 interface LooseInput {
-  readonly params?: Readonly<Record<string, unknown>>;
-  readonly query?: Readonly<Record<string, unknown>>;
+  readonly params?: Readonly<Record<string, Plain>>;
+  readonly query?: Readonly<Record<string, Plain>>;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
   readonly idempotencyKey?: string;
@@ -105,7 +107,7 @@ function isSlowAnswer(error: unknown): boolean {
   return code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT";
 }
 
-function addressOf(base: string, path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>>): URL {
+function addressOf(base: string, path: string, params: Readonly<Record<string, Plain>>, query: Readonly<Record<string, Plain>>): URL {
   const filled = path.replaceAll(/\{(\w+)\}/gu, (_, name: string) => segmentOf(String(params[name] ?? "")));
   const url = new URL(filled, base);
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));

@@ -28,5 +28,6 @@ export async function ask(
   }
   const response = await house.api.app.request(BASE + path, request);
   const text = await response.text();
-  return { status: response.status, headers: response.headers, text, json: text === "" ? {} : JSON.parse(text) } as Answer;
+  const json = (text === "" ? {} : JSON.parse(text)) as Answer["json"];
+  return { status: response.status, headers: response.headers, text, json };
 }

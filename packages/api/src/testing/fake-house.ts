@@ -258,7 +258,7 @@ export class FakeHouse {
         diagnostics: () => ({ parts: [], events: [] }),
       },
       audit: {
-        query: (filter) => ({ items: this.audit.events.slice(-filter.limit) as unknown[], next_cursor: null }),
+        query: (filter) => ({ items: this.audit.events.slice(-filter.limit), next_cursor: null }),
         summary: () => ({ entries: this.audit.events.length }),
         verify: () => ({ ok: true, entries: this.audit.events.length, heads: 1, first_bad: null }),
       },
