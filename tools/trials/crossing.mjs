@@ -127,7 +127,7 @@ try {
   const over = burst.filter((answer) => answer.status === 429);
   const named = over.every((answer) => Number(answer.headers["retry-after"]) >= 1 && answer.body.code === "flow.too_many_runs");
   console.log(
-    `default limits, 60 at once: ${burst.length - over.length} answered ${[...new Set(burst.filter((answer) => answer.status !== 429).map((answer) => answer.status))]}, ${over.length} got 429 with Retry-After: ${named}`,
+    `default limits, 60 at once: ${burst.length - over.length} answered ${[...new Set(burst.filter((answer) => answer.status !== 429).map((answer) => answer.status))].join(" ")}, ${over.length} got 429 with Retry-After: ${named}`,
   );
   if (over.length === 0 || !named) failed = 1;
   await strict.stop();
