@@ -1,5 +1,5 @@
 // The process that a call runs in. It waits on fd 3, imports the pack only when its call comes, answers on fd 3.
-import { mkdirSync, read } from "node:fs";
+import { mkdtempSync, read } from "node:fs";
 import * as nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
 import { argumentsOf, entryOf, settle } from "./calling.mjs";
@@ -31,6 +31,7 @@ process.setUncaughtExceptionCaptureCallback((error) => {
   answer([describe("block_error", error, setup)]);
 });
 
+await rehearse();
 await serve();
 
 function resolve(specifier, context, next) {
@@ -42,6 +43,13 @@ function resolve(specifier, context, next) {
     if (!bare || setup.nodeModules === "/node_modules") throw error;
     return next(specifier, { ...context, parentURL: `${pathToFileURL(setup.nodeModules).href}/../index.js` });
   }
+}
+
+/** Goes through the motions of a call with the runner's own block. */
+async function rehearse() {
+  const header = { convention: "block", file: "", function: null, max_result_bytes: 1024 };
+  const { entry } = entryOf(await import(new URL("./rehearsal.mjs", import.meta.url).href), header.convention, header.function);
+  encodeFrame(...(await run(entry, header, Buffer.from('{"input":{"name":"World"},"context":{"inputs":{}}}'))));
 }
 
 async function serve() {
@@ -121,7 +129,6 @@ function answer([header, payload]) {
 
 function makeTemporary() {
   if (setup.temporary === null || temporary !== null) return;
-  temporary = `${setup.temporary}/call-${crypto.randomUUID()}`;
-  mkdirSync(temporary, { mode: 0o700 });
+  temporary = mkdtempSync(`${setup.temporary}/call-`);
   process.env.TMPDIR = temporary;
 }

@@ -18,7 +18,7 @@ class CallProcess:
     __slots__ = ("pid", "fd", "out", "err", "call", "reader", "writer", "temporary", "prepared", "logs_watched", "_status")
 
     @staticmethod
-    def fork(settings, cache):
+    def fork(settings, cache, rehearsed):
         """A process that waits on its fd 3 and has fds 0 to 3 and nothing else. Only the parent returns."""
         ours, theirs = _socket.socketpair()
         out, out_end = os.pipe()
@@ -39,7 +39,7 @@ class CallProcess:
                 os.close(fd)
             raise
         if pid == 0:
-            _become_worker(settings, cache, theirs, out_end, err_end)
+            _become_worker(settings, cache, rehearsed, theirs, out_end, err_end)
         theirs.close()
         os.close(out_end)
         os.close(err_end)
@@ -105,7 +105,7 @@ def _kill(pid, number):
         pass
 
 
-def _become_worker(settings, cache, channel, out, err):
+def _become_worker(settings, cache, rehearsed, channel, out, err):
     try:
         os.setsid()
         os.dup2(out, 1)
@@ -113,6 +113,9 @@ def _become_worker(settings, cache, channel, out, err):
         os.dup2(channel.fileno(), 3, inheritable=False)
         os.closerange(4, MAX_FDS)
         gc.enable()
-        Worker(settings, cache).serve()
+        worker = Worker(settings, cache)
+        if rehearsed:
+            worker.rehearse()
+        worker.serve()
     finally:
         os._exit(70)

@@ -16,6 +16,9 @@ from .process import CallProcess
 from .settings import PROTOCOL, Settings
 
 TICK = 0.1
+# A fork costs the calls in flight their time, so spares are made when there is nothing else to do for this long.
+REFILL_AFTER = 0.001
+REFILL_AFTER_BUSY = 0.004
 LOG_DELAY = 0.01
 LOG_READ_BYTES = 65536
 MAX_LAST_READS = 16
@@ -66,6 +69,7 @@ class Supervisor:
         self._handlers = {fd_in: self._on_host}
         self._draining = False
         self._next_tick = 0.0
+        self._short = False
         self._warnings = []
 
     def warn(self, text):
@@ -76,10 +80,13 @@ class Supervisor:
 
     def run(self):
         while True:
-            for fd, events in self._poll.poll(self._timeout()):
+            ready = self._poll.poll(self._timeout())
+            for fd, events in ready:
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     handler(events)
+            if self._short and not ready:
+                self._refill(rehearsed=True)
             if self._calls or self._waiting:
                 self._watch_clock()
             if self._draining and not self._calls and not self._waiting and not self._host.backlog:
@@ -87,9 +94,9 @@ class Supervisor:
 
     def _timeout(self):
         if not self._calls:
-            return TICK if self._waiting else -1
+            return REFILL_AFTER if self._short else TICK if self._waiting else -1
         now = time.monotonic()
-        wait = TICK
+        wait = REFILL_AFTER_BUSY if self._short else TICK
         for process in self._calls.values():
             call = process.call
             wait = min(wait, call.deadline - now)
@@ -178,7 +185,7 @@ class Supervisor:
         if self._warnings:
             ready["warnings"] = self._warnings
         self._send(ready)
-        self._refill()
+        self._refill(rehearsed=True)
 
     def _send(self, header, payload=None):
         try:
@@ -241,7 +248,7 @@ class Supervisor:
 
     def _start(self, call):
         while True:
-            process = self._spares.pop(0) if self._spares else self._fork()
+            process = self._spares.pop(0) if self._spares else self._fork(rehearsed=False)
             if process is None:
                 self._waiting.insert(0, call)
                 return
@@ -262,7 +269,11 @@ class Supervisor:
         if kept:
             self._poll.modify(process.fd, READ | select.EPOLLOUT)
         if not self._reuse:
-            self._refill()
+            if self._spares:
+                self._short = True
+            else:
+                # Forking several at once is cheaper than one at a time: what a fork shares is split again only once.
+                self._refill(rehearsed=False)
 
     def _on_cancel(self, call_id):
         process = self._calls.get(call_id)
@@ -338,7 +349,7 @@ class Supervisor:
         status = process.wait()
         if call is None:
             self._forget(process)
-            self._refill()
+            self._short = True
             return
         self._end(process, CANCELLED.copy() if call.cancelled else death(status, self._oom))
 
@@ -406,7 +417,7 @@ class Supervisor:
             hygiene.wipe()
         elif process.prepared:
             hygiene.remove(process.temporary)
-        self._refill()
+        self._short = True
 
     # -- call processes ---------------------------------------------------------------------------------------------
 
@@ -415,18 +426,19 @@ class Supervisor:
         known.update(process.pid for process in self._calls.values())
         return known
 
-    def _refill(self):
+    def _refill(self, rehearsed):
+        self._short = False
         while len(self._spares) + (len(self._calls) if self._reuse else 0) < self._settings.spares:
-            process = self._fork()
+            process = self._fork(rehearsed)
             if process is None:
                 return
             self._spares.append(process)
 
-    def _fork(self):
+    def _fork(self, rehearsed):
         """A new call process, or None when the instance has no room for one now."""
         self._oom_score.raise_()
         try:
-            process = CallProcess.fork(self._settings, self._cache)
+            process = CallProcess.fork(self._settings, self._cache, rehearsed)
         except OSError:
             return None
         finally:
@@ -475,7 +487,7 @@ class Supervisor:
         for process in list(self._spares):
             process.kill()
             self._drop(process)
-        self._refill()
+        self._short = True
 
     # -- logs -------------------------------------------------------------------------------------------------------
 
