@@ -202,7 +202,16 @@ export function compose(given: {
     PART.runner,
     (get) =>
       new FlowRunner(
-        { table: () => get(PART.catalog).table, blocks: get(PART.blocks), handlers: get(PART.handlers), audit, clock, logger, diagnostics },
+        {
+          table: () => get(PART.catalog).table,
+          closed: { refusal: (flowId) => get(PART.catalog).refusal(flowId) },
+          blocks: get(PART.blocks),
+          handlers: get(PART.handlers),
+          audit,
+          clock,
+          logger,
+          diagnostics,
+        },
         { maxConcurrentRuns: config.flows.maxConcurrent, maxResponseBytes: config.maxResponseBytes },
       ),
   );

@@ -177,11 +177,16 @@ test("F13 F14 a pack's flows come with its approval and leave with an edit; unti
   const { home, daemon } = scene;
   const flow = blockFlow("alpha.own", "alpha").replace("    owner_pack: alpha\n", "");
   await home.write("ecosystem/alpha/flows/own.flow.yaml", flow);
-  expect((await daemon.run("alpha.own", {})).status).toBe(404);
+  expect(await daemon.run("alpha.own", {})).toMatchObject({ status: 403, body: { code: "approval.not_approved" } });
   await daemon.approve("alpha");
   expect((await daemon.run("alpha.own", { text: "x" })).body.data.state).toBe("completed");
   await home.write("ecosystem/alpha/flows/own.flow.yaml", `${flow}# edited\n`);
-  await until(async () => (await daemon.run("alpha.own", {})).status === 404);
+  await until(async () => (await daemon.run("alpha.own", {})).body.code === "approval.modified");
+  const refused = await daemon.run("alpha.own", {});
+  expect(refused).toMatchObject({ status: 403, body: { data: { remedy: "rumi pack review alpha" } } });
+  const entries = await daemon.get<{ entries: Record<string, unknown>[] }>("/api/audit?category=security&action=approval.modified");
+  expect(entries.body.data.entries).toContainEqual(expect.objectContaining({ flow_id: "alpha.own", success: false }));
+  expect((await daemon.run("beta.own", {})).body.code).toBe("flow.not_found");
 });
 
 test("T25 a rejected parent closes its child: the child's container goes, its record stays; the parent's yes opens it again", async () => {

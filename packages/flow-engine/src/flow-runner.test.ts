@@ -606,6 +606,23 @@ describe("the runner", () => {
     await expect(made.run("nope")).rejects.toMatchObject({ code: "flow.not_found", message: "there is no such flow" });
   });
 
+  test("F14 a flow whose pack is closed is refused with the pack's reason, and that is audited; another stays not found", async () => {
+    const refusal = {
+      allowed: false,
+      code: "approval.modified",
+      reason: "it was modified after its approval",
+      remedy: "rumi pack review p",
+    } as const;
+    const closed = { refusal: (id: string) => (id === "p.a" ? refusal : null) };
+    const made = new TestBench([flowFile(flow(set("a", "a", "1")))], { deps: { closed } });
+    await expect(made.run("p.a")).rejects.toMatchObject({ code: "approval.modified", remedy: "rumi pack review p" });
+    expect(made.audit.events).toMatchObject([
+      { category: "flow_execution", action: "flow_run", success: false, flow_id: "p.a" },
+      { category: "security", action: "approval.modified", success: false, flow_id: "p.a", rejection_reason: refusal.reason },
+    ]);
+    await expect(made.run("p.b")).rejects.toMatchObject({ code: "flow.not_found" });
+  });
+
   test("F61 a run keeps the table it began with", async () => {
     const gate = Promise.withResolvers<BlockOutcome>();
     const made = bench(flow([call("a"), set("b", "b", "old", "priority: 200")].join("\n")), { a: () => gate.promise });

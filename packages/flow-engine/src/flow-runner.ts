@@ -1,11 +1,11 @@
-import type { AuditSink, Clock, DiagnosticsSink, Logger, Random, RunId } from "@rumi/core";
-import { createRunId, MAX_RESPONSE_BYTES, systemRandom } from "@rumi/core";
+import type { AuditSink, Clock, DiagnosticsSink, Logger, Random, Refusal, RunId } from "@rumi/core";
+import { createRunId, MAX_RESPONSE_BYTES, RumiError, systemRandom } from "@rumi/core";
 import { FlowError } from "./errors.ts";
 import { FlowRun } from "./flow-run.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { acceptInputs } from "./inputs.ts";
 import { DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, REMEMBERED_RUNS } from "./limits.ts";
-import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { BlockRunner, ClosedFlows, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { RunAnswer, RunSummary } from "./run-answer.ts";
 import { clampRunTimeout } from "./run-options.ts";
 import type { RunOptions } from "./run-options.ts";
@@ -25,6 +25,8 @@ export interface FlowRunnerDeps {
   readonly sleep?: Sleep;
   readonly rights?: SubFlowRights;
   readonly vocabulary?: Vocabulary;
+  /** Asked about flows the table does not hold. */
+  readonly closed?: ClosedFlows;
 }
 
 export interface FlowRunnerOptions {
@@ -65,6 +67,7 @@ export class FlowRunner {
    * Runs a flow to its end. How it ended is in the answer; nothing a step does rejects.
    * @throws FlowError `flow.not_found`, `flow.not_runnable`, `flow.too_many_runs`, `flow.invalid_input`, `flow.input_type`,
    * `flow.context_too_large`, `flow.definition_changed`, `flow.recursive`, `flow.depth_exceeded`, `daemon.stopping`
+   * @throws RumiError the code of `deps.closed` for a flow whose pack may not run
    */
   async run(flowId: string, inputs: unknown, options: RunOptions): Promise<RunAnswer> {
     return this.start(flowId, inputs, options).done;
@@ -138,7 +141,11 @@ export class FlowRunner {
   #runnable(table: FlowTable, flowId: string, options: RunOptions): ComposedFlow {
     if (this.#draining) throw new FlowError("daemon.stopping", "the daemon is stopping");
     const composed = table.get(flowId);
-    if (composed === undefined) throw new FlowError("flow.not_found", "there is no such flow");
+    if (composed === undefined) {
+      const refusal = this.#deps.closed?.refusal(flowId) ?? null;
+      if (refusal === null) throw new FlowError("flow.not_found", "there is no such flow");
+      throw this.#refuse(flowId, refusal, options);
+    }
     const { source } = composed.definition.source;
     if (source === "official" && options.trigger !== "boot" && options.trigger !== "schedule") {
       throw new FlowError("flow.not_runnable", "an official flow starts only at boot or on schedule");
@@ -155,6 +162,27 @@ export class FlowRunner {
     if (chain.length >= MAX_CHAIN)
       throw new FlowError("flow.depth_exceeded", `at most ${MAX_CHAIN} flows may call each other`, { details });
     return composed;
+  }
+
+  /** The refusal as an error, written down. */
+  #refuse(flowId: string, { code, reason, remedy }: Refusal, { caller, trigger }: RunOptions): RumiError {
+    const event = {
+      severity: "warning",
+      success: false,
+      flow_id: flowId,
+      error: reason,
+      rejection_reason: reason,
+      details: { code, caller, trigger },
+    } as const;
+    for (const [category, action] of [
+      ["flow_execution", "flow_run"],
+      ["security", code],
+    ] as const) {
+      this.#deps.audit.record({ ...event, category, action }).catch((cause: unknown) => {
+        this.#deps.logger.log("error", "an audit entry could not be written", { action, error: String(cause) });
+      });
+    }
+    return new RumiError(code, reason, remedy === undefined ? {} : { remedy });
   }
 
   #remember(summary: RunSummary): void {

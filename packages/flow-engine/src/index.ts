@@ -55,6 +55,7 @@ export type {
   BlockResolver,
   BlockRunner,
   BlockTarget,
+  ClosedFlows,
   HandlerScope,
   KernelHandler,
   Sleep,

@@ -1,4 +1,4 @@
-import type { Digest, ExecutionMode, FlowId, JsonObject, JsonValue, PackId, RunId, StepId } from "@rumi/core";
+import type { Digest, ExecutionMode, FlowId, JsonObject, JsonValue, PackId, Refusal, RunId, StepId } from "@rumi/core";
 
 /** One call of one file of one pack, asked for by a step. Everything here is data the engine already checked. */
 export interface BlockCall {
@@ -96,6 +96,12 @@ export interface HandlerScope {
 /** Decides whether a pack's flow may start another pack's or a shared flow as a sub-flow. Absent: never. */
 export interface SubFlowRights {
   mayRunFlow(principal: string, flowId: FlowId): boolean | Promise<boolean>;
+}
+
+/** Says why a flow that the table does not hold may not run, so that a request for it is refused with the real reason. */
+export interface ClosedFlows {
+  /** Null: such a flow is not known at all. Memory only. */
+  refusal(flowId: string): Refusal | null;
 }
 
 /** Renames the top-level keys of a pack's own values to its preferred terms. Absent: values stay as they are. */

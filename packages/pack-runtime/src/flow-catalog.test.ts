@@ -122,6 +122,25 @@ test("F13 F95 a pack that may not run gives one skip record with its reason; its
   expect(catalog.last.skipped).toMatchObject([{ source: "pack", pack_id: "alpha", file: null, reason: "ancestor", count: 3 }]);
 });
 
+test("F14 a flow of a closed pack is refused with its gate's reason; a new yes and a pack that is gone end that", async () => {
+  await using scene = await makeCatalog();
+  const { at, catalog, closed, ids, open, write } = scene;
+  await write("ecosystem/alpha/flows/a.flow.yaml", flow("alpha.a"));
+  await write("ecosystem/alpha/ecosystem.json", "{}");
+  closed.set("alpha", "modified");
+  await catalog.reload();
+  for (const id of ["alpha", "alpha.a", "alpha.not_there"])
+    expect([id, catalog.refusal(id)]).toMatchObject([id, { allowed: false, code: "approval.not_approved" }]);
+  for (const id of ["alphabet", "alpha_b.a", "beta.a"]) expect(catalog.refusal(id)).toBeNull();
+  closed.set("alpha", "absent");
+  expect(catalog.refusal("alpha.a")).toBeNull();
+  closed.delete("alpha");
+  open.set("alpha", { root: at("ecosystem/alpha"), subdir: "" });
+  expect(catalog.refusal("alpha.a")).toBeNull();
+  await catalog.find("alpha.a" as FlowId);
+  expect(ids()).toEqual(["alpha.a"]);
+});
+
 test("F14 F94 a flow in a folder of the old layout is not loaded, and the fixed warning is told", async () => {
   await using scene = await makeCatalog();
   await scene.write("flow/x.flow.yaml", flow("old"));

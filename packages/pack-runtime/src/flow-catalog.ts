@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { PackApprovals } from "@rumi/approval";
 import { isoTime } from "@rumi/core";
-import type { AuditSink, Clock, DiagnosticsSink, FlowId, Logger, PackId } from "@rumi/core";
+import type { AuditSink, Clock, DiagnosticsSink, FlowId, Logger, PackId, Refusal } from "@rumi/core";
 import { FlowTable } from "@rumi/flow-engine";
-import type { BlockResolver, FlowFile, FlowSource, KernelHandler, LoadProblem, SkipRecord } from "@rumi/flow-engine";
+import type { BlockResolver, ClosedFlows, FlowFile, FlowSource, KernelHandler, LoadProblem, SkipRecord } from "@rumi/flow-engine";
 import { findManifest, locatePack } from "@rumi/pack-manifest";
 import { statTree } from "@rumi/safe-files";
 import { listFlowFiles, readFlowText } from "./flow-files.ts";
@@ -49,7 +49,7 @@ export interface FlowCatalogOptions {
  * Reads the flow files of the installation, of the operator and of the approved packs, and holds the table made of them.
  * The table is swapped whole; runs keep the one they began with. A bad file is left out alone.
  */
-export class FlowCatalog implements AsyncDisposable {
+export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   readonly #deps: FlowCatalogDeps;
   readonly #options: FlowCatalogOptions;
   #table = FlowTable.empty;
@@ -97,9 +97,18 @@ export class FlowCatalog implements AsyncDisposable {
     return this.#next;
   }
 
-  /** Makes sure that a flow file that was just put into the shared folder is in the table. */
+  /** Makes sure that what was just allowed is in the table: a flow file put into the shared folder, a pack's approval. */
   async find(flowId: FlowId): Promise<void> {
-    if (this.#table.get(flowId) === undefined && (await this.#sharedNow()) !== this.#sharedSeen) await this.reload();
+    if (this.#table.get(flowId) !== undefined) return;
+    const pack = packOf(flowId);
+    const leftOut = this.#last.skipped.some((skip) => skip.file === null && skip.pack_id === pack);
+    if ((leftOut && this.#deps.approvals.gate(pack).allowed) || (await this.#sharedNow()) !== this.#sharedSeen) await this.reload();
+  }
+
+  /** Why a flow below the id of a pack that may not run is not in the table. Its files stay unopened: any such id counts as its. */
+  refusal(flowId: string): Refusal | null {
+    const gate = this.#deps.approvals.gate(packOf(flowId));
+    return gate.allowed || gate.because === "absent" ? null : gate;
   }
 
   /** What each flow writes, for the review of modifiers. */
@@ -224,4 +233,9 @@ export class FlowCatalog implements AsyncDisposable {
 function flowFolders(subdir: string): string[] {
   const base = subdir === "" ? "" : `${subdir}/`;
   return subdir === "backend" ? ["backend/flows"] : [`${base}flows`, `${base}backend/flows`];
+}
+
+/** The only pack whose own flow could have this id: a pack id has no dot. */
+function packOf(flowId: string): PackId {
+  return flowId.slice(0, `${flowId}.`.indexOf(".")) as PackId;
 }
