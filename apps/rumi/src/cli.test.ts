@@ -430,6 +430,24 @@ test("a failing daemon program's own remedy is printed", async () => {
   expect((await world.run("init")).stderr).toContain("to mend it: rumi doctor\n");
 });
 
+test("init tells a person in words what it did and what to type next; with --json the envelope", async () => {
+  const { world } = await house();
+  const init = (key: string) => `${JSON.stringify({ success: true, data: { home: "/h", key }, error: null, code: null })}\n`;
+  world.daemonEnd = { exitCode: 0, stdout: init("created") };
+  expect((await world.run("init")).stdout).toBe("/h is laid out, with a new signing key.\nNext: rumi start\n");
+  expect(JSON.parse((await world.run("init", "--json")).stdout)).toMatchObject({ success: true, data: { key: "created" } });
+  world.daemonEnd = { exitCode: 0, stdout: init("kept") };
+  expect((await world.run("init")).stdout).toContain("its signing key was there already");
+});
+
+test("status counts packs that cannot be approved apart from those that wait", async () => {
+  const { house: made, world } = await house();
+  const status = await made.deps.daemon.status();
+  made.deps.daemon.status = () => ({ ...status, counts: { packs: { installed: 1, error: 2 } } });
+  const { stdout } = await world.run("status");
+  expect(stdout).toContain("packs that cannot be approved  2: rumi pack validate\n");
+});
+
 test("however many files are new, changed code and new code are on the review's screen", async () => {
   const { house: made, world } = await house();
   const added = Array.from({ length: 40 }, (_, index) => ({ path: `backend/a${index}.txt`, size: 1, executable: false }));

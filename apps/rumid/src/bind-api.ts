@@ -15,6 +15,7 @@ import type {
   SandboxStatusPort,
 } from "@rumi/api";
 import type { PackApprovals } from "@rumi/approval";
+import { readAuditCursor } from "@rumi/audit";
 import type { AuditLog } from "@rumi/audit";
 import { isoTime, RumiError } from "@rumi/core";
 import type { AuditSink, Digest, FlowId, PackId } from "@rumi/core";
@@ -23,10 +24,8 @@ import { runtimesOf } from "@rumi/pack-runtime";
 import type { FlowCatalog, InstancePool, RunLogs, SandboxWatch } from "@rumi/pack-runtime";
 import { SandboxError } from "@rumi/sandbox";
 import type { Runtime, Sandbox } from "@rumi/sandbox";
+import { KeptAnswers } from "./kept-answers.ts";
 import type { FileImagePins } from "./state-files.ts";
-
-/** Ended runs whose whole answer is kept for those who asked without waiting. */
-const KEPT_ANSWERS = 100;
 
 export function bindPacks(approvals: PackApprovals, pool: InstancePool): PacksPort {
   return {
@@ -108,12 +107,7 @@ export function bindRuns(deps: {
   readonly logs: RunLogs;
 }): RunsPort {
   const { runner, catalog, daemon, logs } = deps;
-  const answers = new Map<string, RunAnswer>();
-  const keep = (answer: RunAnswer): void => {
-    answers.set(answer.run_id, answer);
-    const oldest = answers.size > KEPT_ANSWERS ? answers.keys().next().value : undefined;
-    if (oldest !== undefined) answers.delete(oldest);
-  };
+  const answers = new KeptAnswers();
   return {
     async run(request): Promise<Run> {
       const phase = daemon.phase();
@@ -128,7 +122,7 @@ export function bindRuns(deps: {
       });
       request.on_started?.(runId);
       const answer = await done;
-      if (request.on_started !== undefined) keep(answer);
+      if (request.on_started !== undefined) answers.add(answer);
       return answer;
     },
     list: (filter) =>
@@ -144,7 +138,7 @@ export function bindRuns(deps: {
     get(runId) {
       const summary = runner.get(runId);
       if (summary === undefined) return null;
-      const record: RunRecord = { ...summary, ...answers.get(runId) };
+      const record: RunRecord = { ...summary, ...answers.of(runId) };
       const lines = logs.of(runId);
       return lines.length === 0 ? record : { ...record, logs: lines };
     },
@@ -281,7 +275,11 @@ export function bindInstances(deps: {
 
 export function bindAudit(audit: AuditLog): AuditReadPort {
   return {
-    query: (filter) => audit.query(withoutAbsent(filter)),
+    query(filter) {
+      if (filter.cursor !== undefined && readAuditCursor(filter.cursor) === null)
+        throw new RumiError("request.invalid", "the cursor does not belong to this list");
+      return audit.query(withoutAbsent(filter));
+    },
     summary: () => audit.summary(),
     verify: () => audit.verify(),
   };

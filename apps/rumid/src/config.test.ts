@@ -30,9 +30,9 @@ test("X80 a bad value is refused by the name of its variable, every one of them,
 });
 
 test("X80 an unknown RUMI_ variable warns by its name; other variables and the command line's do not", () => {
-  expect(loadConfig({}, { RUMI_X: "1", PATH: "/bin", RUMI_URL: "http://127.0.0.1:1", RUMI_TOKEN: "t" }).warnings).toEqual([
-    "RUMI_X is not a setting of this daemon: it does nothing",
-  ]);
+  expect(
+    loadConfig({}, { RUMI_X: "1", PATH: "/bin", RUMI_URL: "http://127.0.0.1:1", RUMI_TOKEN: "t", RUMI_REQUIRE_ENGINE: "1" }).warnings,
+  ).toEqual(["RUMI_X is not a setting of this daemon: it does nothing"]);
 });
 
 test("permissive comes from its variable or its flag; any other word is strict, and said", () => {

@@ -15,6 +15,10 @@ const DISK_LOOK_MS = 10_000;
 /** Parts whose failure makes the whole daemon unwell. */
 const VITAL_KINDS: ReadonlySet<string> = new Set(["home", "audit", "sandbox", "startup"]);
 
+/** What opens a locked home: what its signatures hang on lies in one folder. */
+const LOCKED_REMEDY =
+  "stop the daemon, put your own copy of user_data/permissions/ back and start again; without one, start in a new RUMI_HOME and approve again";
+
 /** What the state asks of the composed parts, once they are there. */
 export interface DaemonParts {
   readonly approvals: PackApprovals;
@@ -34,6 +38,7 @@ export class DaemonState implements DaemonPort {
     readonly mode: "strict" | "permissive";
     readonly userData: string;
     readonly warnings: readonly string[];
+    readonly locked: string | null;
   };
   readonly #startedAt: number;
   #phase: "starting" | "running" | "stopping" = "starting";
@@ -47,6 +52,7 @@ export class DaemonState implements DaemonPort {
       readonly mode: "strict" | "permissive";
       readonly userData: string;
       readonly warnings: readonly string[];
+      readonly locked: string | null;
     },
   ) {
     this.#clock = deps.clock;
@@ -66,6 +72,11 @@ export class DaemonState implements DaemonPort {
 
   phase(): "starting" | "running" | "stopping" {
     return this.#phase;
+  }
+
+  locked(): ReturnType<DaemonPort["locked"]> {
+    const { locked } = this.#facts;
+    return locked === null ? null : { reason: locked, remedy: LOCKED_REMEDY };
   }
 
   async health(): Promise<HealthAnswer> {

@@ -57,7 +57,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   const version = daemonVersion();
   const state = new DaemonState(
     { clock, diagnostics },
-    { version, mode: config.securityMode, userData: paths.userData, warnings: config.warnings },
+    { version, mode: config.securityMode, userData: paths.userData, warnings: config.warnings, locked: foundations.locked },
   );
   const parts = compose({ foundations, sandbox, pins, daemon: state });
   const watch = stack.use(parts.get(PART.sandboxWatch));
@@ -126,6 +126,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
       .list()
       .filter((pack) => pack.status === "installed" || pack.status === "modified")
       .map((pack) => pack.pack_id),
+    faulty: approvals.list().filter((pack) => pack.status === "error").length,
     locked: foundations.locked,
     warnings: config.warnings,
     exampleFlow: example?.run === null || example === null ? null : example.flow_id,

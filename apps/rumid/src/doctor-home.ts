@@ -1,7 +1,7 @@
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isJsonObject, RumiError } from "@rumi/core";
-import { discoverPacks } from "@rumi/pack-manifest";
+import { discoverPacks, readPack } from "@rumi/pack-manifest";
 import { hashTree, hasSignedFiles, Keyring, readJsonFile } from "@rumi/safe-files";
 import { verifyHomeAudit } from "./audit-verb.ts";
 import type { Config } from "./config.ts";
@@ -111,7 +111,10 @@ async function recordFindings(paths: HomePaths, keyring: Keyring): Promise<Findi
           );
     if (live !== digest) modified.push(id);
   }
-  const waiting = found.filter((pack) => !decided.has(pack.pack_id)).map((pack) => pack.pack_id);
+  const [waiting, faulty]: [string[], string[]] = [[], []];
+  for (const { folder, pack_id: id } of found) {
+    if (!decided.has(id)) ((await readPack(folder, id)).ok ? waiting : faulty).push(id);
+  }
   const review = (ids: readonly string[]): string => `npm run rumi -- pack review ${ids[0] ?? ""}`;
   return [
     tampered.length === 0
@@ -123,6 +126,9 @@ async function recordFindings(paths: HomePaths, keyring: Keyring): Promise<Findi
     waiting.length === 0
       ? ok("pending", "no new pack waits")
       : warn("pending", `wait for your approval: ${waiting.join(", ")}`, review(waiting)),
+    ...(faulty.length === 0
+      ? []
+      : [warn("faulty_packs", `cannot be approved: ${faulty.join(", ")}`, `npm run rumi -- pack validate ${faulty[0] ?? ""}`)]),
   ];
 }
 

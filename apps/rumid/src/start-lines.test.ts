@@ -24,6 +24,7 @@ const FACTS: StartFacts = {
   firstToken: false,
   approved: 2,
   waiting: [],
+  faulty: 0,
   locked: null,
   warnings: [],
   exampleFlow: null,
@@ -36,6 +37,7 @@ test("with an engine the lines say what walls there are, where the token is, how
   expect(lines.join("\n")).toMatch(/isolation +strict: one container per pack, no network, read-only \(docker 20\.10, runc\)/u);
   expect(told({})).toMatch(/token +user_data\/settings\/api_token/u);
   expect(told({ waiting: ["a", "b"] })).toMatch(/2 approved, 2 wait for approval: a, b\n.*next +npm run rumi -- pack review a/u);
+  expect(told({ faulty: 1 })).toMatch(/none waits for approval\n +1 cannot be approved: npm run rumi -- pack validate\n/u);
   expect(told({ exampleFlow: "hello" })).toMatch(/next +npm run rumi -- flow run hello/u);
 });
 

@@ -12,6 +12,8 @@ export interface StartFacts {
   readonly firstToken: boolean;
   readonly approved: number;
   readonly waiting: readonly string[];
+  /** Packs whose files keep them from being approved. */
+  readonly faulty: number;
   readonly locked: string | null;
   readonly warnings: readonly string[];
   /** This start brought the example: its flow is there to be run. */
@@ -59,6 +61,7 @@ export function startLines(facts: StartFacts): string[] {
   const lines = [`rumi ${facts.version} is ready at ${facts.url}`, row("home", facts.home), ...isolationLines(facts)];
   lines.push(row("token", `${facts.tokenPath}${facts.firstToken ? " (made now, for this machine's operator)" : ""}`));
   lines.push(row("packs", packsText(facts)));
+  if (facts.faulty > 0) lines.push(row("", `${facts.faulty} cannot be approved: npm run rumi -- pack validate`));
   if (facts.locked !== null) lines.push(row("LOCKED", `${facts.locked}; no pack runs and no token holds`));
   for (const warning of facts.warnings) lines.push(row("note", warning));
   lines.push(row("next", nextCommand(facts)));

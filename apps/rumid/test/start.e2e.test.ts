@@ -259,7 +259,10 @@ test("T14 a home whose key is gone is locked: the API stands, no token holds, no
   await using daemon = await DaemonProcess.start(home);
   expect(daemon.startedWith.data["locked"]).toEqual(expect.any(String));
   expect(daemon.token).toBe(token);
-  expect((await daemon.get("/api/packs")).status).toBe(401);
+  expect(await daemon.get("/api/packs")).toMatchObject({
+    status: 503,
+    body: { code: "safe_files.locked", data: { remedy: expect.stringContaining("user_data/permissions/") as string } },
+  });
   expect((await daemon.get("/health")).body.data).toEqual({ status: "degraded" });
   await expect(stat(home.at("user_data/permissions/.secret_key"))).rejects.toThrow(/ENOENT/u);
 });

@@ -1,4 +1,4 @@
-import { FORBIDDEN_KEYS, sha256 } from "@rumi/core";
+import { FORBIDDEN_KEYS, RumiError, sha256 } from "@rumi/core";
 import { Hono } from "hono";
 import * as v from "valibot";
 import { answer, preflight, SECURITY_HEADERS, success } from "./answer.ts";
@@ -64,7 +64,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       throw new ApiError("request.too_large", `the URL is longer than ${limits.maxUrlBytes} bytes`);
     const host = c.req.header("host") ?? new URL(c.req.raw.url).host;
     // A foreign page may knock as often as it likes: what it is refused, and what is written down of it, has the address's limit.
-    const refuseCaller = (error: ApiError): never => {
+    const refuseCaller = (error: RumiError): never => {
       takeRate(addressRate, addressOf(c));
       throw error;
     };
@@ -85,7 +85,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       return await next();
     }
     const caller = callerOf(c, deps);
-    if (caller === null) return refuseCaller(new ApiError("auth.required", "Unauthorized"));
+    if (caller === null) return refuseCaller(lockedHome(deps) ?? new ApiError("auth.required", "Unauthorized"));
     takeRate(tokenRate, caller.token_id);
     assertServing(deps, false);
     if (walks(c.env?.incoming?.url ?? "")) throw new ApiError("request.invalid", "the path has segments of dots or a backslash");
@@ -182,6 +182,12 @@ function assertServing(deps: ApiDeps, alsoStarting: boolean): void {
   const phase = deps.daemon.phase();
   if (phase === "stopping") throw new ApiError("daemon.stopping", "the daemon is stopping");
   if (alsoStarting && phase === "starting") throw new ApiError("daemon.starting", "the daemon is still starting");
+}
+
+/** The refusal of a home whose token records cannot be judged, or null. */
+function lockedHome(deps: ApiDeps): RumiError | null {
+  const locked = deps.daemon.locked();
+  return locked === null ? null : new RumiError("safe_files.locked", `this home is locked: ${locked.reason}`, { remedy: locked.remedy });
 }
 
 function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {

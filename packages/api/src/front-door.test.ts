@@ -10,6 +10,22 @@ const examplePath = (path: string): string =>
     .replace("/api/tokens/{id}", "/api/tokens/tok_0000000000000000")
     .replaceAll(/\{\w+\}/gu, "hello");
 
+test("T14 in a locked home no token can be judged: 503 that says what to do, /health stands", async () => {
+  const house = new FakeHouse();
+  house.locked = { reason: "the key is gone", remedy: "put it back" };
+  const answer = await ask(house, "GET", "/api/packs", { token: `rumi_${"a".repeat(43)}` });
+  expect([answer.status, answer.json]).toEqual([
+    503,
+    {
+      success: false,
+      data: { retryable: false, remedy: "put it back" },
+      error: "this home is locked: the key is gone",
+      code: "safe_files.locked",
+    },
+  ]);
+  expect((await ask(house, "GET", "/health")).status).toBe(200);
+});
+
 test("H1 without a token every OpenAPI route and an unknown path is 401, with the body unread and nothing changed", async () => {
   const house = new FakeHouse();
   house.addPack("hello");

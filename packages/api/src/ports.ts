@@ -83,6 +83,8 @@ export interface InstancesPort {
 export interface DaemonPort {
   /** Memory only: asked on every request. */
   phase(): "starting" | "running" | "stopping";
+  /** Why no right of this home holds, and what to do; null when its rights hold. Memory only. */
+  locked(): { readonly reason: string; readonly remedy: string } | null;
   health(): Soon<HealthAnswer>;
   status(): Soon<DaemonStatus>;
   /** The counts of `pending/summary.json`. */

@@ -86,9 +86,17 @@ async function showStatus(session: Session): Promise<number> {
     for (const warning of status.warnings) session.line(session.red(`  ${packLine(warning)}`));
     const waiting = pending.ok ? pending.data.packs : [];
     session.line(`${say("status.pending")}  ${waiting.length}`);
+    const faulty = faultyPacks(status.counts);
+    if (faulty > 0) session.line(`${say("status.faulty")}  ${faulty}: rumi pack validate`);
     const [first] = waiting;
     session.line(`\n${say("cli.next")}: ${first === undefined ? "rumi flow list" : `rumi pack review ${packLine(first.pack_id)}`}`);
   });
+}
+
+/** How many packs the daemon counts as ones that cannot be approved. */
+function faultyPacks(counts: unknown): number {
+  const { packs } = (typeof counts === "object" && counts !== null ? counts : {}) as { readonly packs?: { readonly error?: unknown } };
+  return typeof packs?.error === "number" ? packs.error : 0;
 }
 
 function partLine(part: unknown): string {
@@ -126,9 +134,17 @@ async function runOffline(session: Session, verb: string): Promise<number> {
     readonly code: string | null;
   };
   if (session.json) session.envelope(envelope as never);
+  else if (verb === "init" && envelope.success) showInit(session, envelope.data);
   else showChecks(session, envelope.data);
   if (envelope.error !== null) session.refusal(envelope.error, envelope.code ?? "cli.failed", remedyOf(envelope.data));
   return end.exitCode;
+}
+
+function showInit(session: Session, data: unknown): void {
+  const { home, key } = data as { readonly home?: unknown; readonly key?: unknown };
+  const place = { home: packLine(typeof home === "string" ? home : "") };
+  session.line(session.say(key === "kept" ? "init.kept" : "init.created", place));
+  session.line(`${session.say("cli.next")}: rumi start`);
 }
 
 function showChecks(session: Session, data: unknown): void {

@@ -57,14 +57,16 @@ export const Run = v.object({
 });
 export type Run = v.InferOutput<typeof Run>;
 
+/** One line that a block printed, redacted. */
+const RunLogLine = v.object({ ts: v.string(), step_id: v.string(), stream: v.picklist(["stdout", "stderr"]), text: v.string() });
+
 /** A run as it is kept: who started it, and its steps so far. */
 export const RunRecord = v.object({
   ...Run.entries,
   caller: v.optional(v.string()),
   trigger: v.optional(v.string()),
   steps: v.optional(list(v.unknown())),
-  /** Lines that blocks printed, redacted. */
-  logs: v.optional(list(v.unknown())),
+  logs: v.optional(list(RunLogLine)),
 });
 export type RunRecord = v.InferOutput<typeof RunRecord>;
 

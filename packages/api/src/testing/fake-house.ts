@@ -45,6 +45,7 @@ export class FakeHouse {
   /** Names of the port methods called, in order. */
   readonly calls: string[] = [];
   phase: "starting" | "running" | "stopping" = "running";
+  locked: { readonly reason: string; readonly remedy: string } | null = null;
   /** Sections and warnings shown in every review. */
   reviewExtras: Partial<PackReview> = {};
   /** Flows that end only when `finish` is called; others answer at once. */
@@ -245,6 +246,7 @@ export class FakeHouse {
       instances: { list: instances, start: instances, stop: instances, remove: instances },
       daemon: {
         phase: () => this.phase,
+        locked: () => this.locked,
         health: () => ({ status: "ok" }),
         status: () => ({
           version: "0.1.0",
