@@ -5,6 +5,7 @@ import type { Instance, InstanceEnd, InstanceSockets, InstanceSpec, RunResult, R
 import { failedRun, failureOfEnd, noFacts, READY_TIMEOUT_MS, RunnerSession, SandboxError } from "@rumi/sandbox";
 import type { Command } from "./launch.ts";
 import { SECCOMP_FD } from "./launch.ts";
+import { hostEnvironment } from "./run-program.ts";
 import type { InstanceCgroup } from "./ports.ts";
 
 /** How long after its runner's connection closed the sandbox's end is waited for before it is killed. */
@@ -12,9 +13,6 @@ const EXIT_GRACE_MS = 2_000;
 
 /** Most bytes kept of what a launcher said when it failed. */
 const MAX_WORDS = 2_048;
-
-/** The launcher's own environment: a search path for the programs of the host, nothing of the daemon's. */
-const LAUNCHER_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" } as const;
 
 /** Everything an instance is started from. */
 export interface BubblewrapInstanceDeps {
@@ -36,7 +34,7 @@ interface Exit {
 export function launch(command: Command, seccomp: Uint8Array): { readonly child: ChildProcess; readonly words: () => string } {
   const child = spawn(command.file, [...command.args], {
     cwd: "/",
-    env: LAUNCHER_ENV,
+    env: hostEnvironment(),
     detached: true,
     stdio: ["ignore", "ignore", "pipe", "pipe"],
   });

@@ -16,11 +16,12 @@ import type {
 } from "@rumi/sandbox";
 import { checkMounts, InstanceSockets, isRunnerReadable, SandboxError, SOCKET_TARGET } from "@rumi/sandbox";
 import { BubblewrapInstance, launch } from "./bubblewrap-instance.ts";
-import { CGROUP_ROOT, findCgroups, ownCgroup } from "./find-cgroups.ts";
+import { findCgroups, ownCgroup } from "./find-cgroups.ts";
 import { readHostFacts } from "./host-facts.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { InterpreterRoots } from "./interpreter-roots.ts";
 import { createLaunch, createTrial } from "./launch.ts";
+import { CGROUP_ROOT } from "./ports.ts";
 import type { Cgroups } from "./ports.ts";
 import { describeBubblewrap } from "./probe.ts";
 import { seccompProgram } from "./seccomp.ts";
@@ -283,6 +284,7 @@ export class BubblewrapSandbox implements Sandbox {
         root: this.#options.cgroupRoot ?? CGROUP_ROOT,
         installation: this.#deps.installation,
         own: await ownCgroup(),
+        user: this.#isRoot ? null : (process.getuid?.() ?? null),
       }))();
     return await this.#cgroups;
   }

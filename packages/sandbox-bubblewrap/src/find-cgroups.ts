@@ -1,10 +1,8 @@
 import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FolderCgroups, layoutV1, layoutV2 } from "./cgroup-folders.ts";
+import { findScopes } from "./scope-cgroups.ts";
 import type { Cgroups, LimitName } from "./ports.ts";
-
-/** Where the kernel shows its control groups. */
-export const CGROUP_ROOT = "/sys/fs/cgroup";
 
 /** Characters of an installation's id in a folder's name. */
 const INSTALLATION_CHARS = 16;
@@ -17,6 +15,8 @@ export interface CgroupPlace {
   readonly installation: string;
   /** Path of the daemon's own group, as `/proc/self/cgroup` has it for v2. */
   readonly own: string | null;
+  /** The user whose service manager may be asked for groups; null for root, who needs nobody. */
+  readonly user: number | null;
 }
 
 /** The path of this process in the one hierarchy of v2. */
@@ -52,7 +52,8 @@ async function findV2(place: CgroupPlace, name: string): Promise<Cgroups> {
     if (missing.length < best.missing.length) best = new FolderCgroups(layoutV2(folder, missing));
     if (!missing.includes("memory") && !missing.includes("pids")) break;
   }
-  return best;
+  if (place.user === null || !best.missing.some((limit) => limit === "memory" || limit === "pids")) return best;
+  return (await findScopes({ root: place.root, name, user: place.user })) ?? best;
 }
 
 /** Lets children of `parent` have controllers. Where it holds processes itself they move into a child of it first: ours only. */

@@ -78,7 +78,8 @@ test("a folder is shown read-only unless the spec says otherwise, a file is moun
     { ...SPEC, mounts: [...SPEC.mounts, { source: file, target: "/mnt/one", read_only: true }] },
     { ...PLACE, fileSources: new Set([file]) },
   ).join(" ");
-  expect(all).toContain(`file m2 ${file}`);
+  expect(all).toContain(`${file} /sockets/stage/m2 none bind 0 0`);
+  expect(all).toMatch(/ m3 m4 m5 m6 m2 counter /u);
   expect(all).toContain("--ro-bind /tmp/m0 /pack --bind /tmp/m1 /data --ro-bind /tmp/m2 /mnt/one");
 });
 
@@ -89,5 +90,21 @@ test("an environment name of the sandbox itself cannot be displaced", () => {
 
 test("no argument of the script is ever read as a part of it", () => {
   const all = words({ ...SPEC, mounts: [{ source: "/home/$(touch x); `y`", target: "/pack", read_only: true }] });
-  expect(all.filter((word) => word.includes("touch x"))).toEqual(["/home/$(touch x); `y`"]);
+  const table = all.filter((word) => word.includes("touch"));
+  expect(table).toHaveLength(1);
+  expect(table[0]).toContain("/home/$(touch\\040x);\\040`y` /sockets/stage/m0 none bind 0 0\n");
+});
+
+test("a name with a line's end or a sign of the table in it stays one word of one line", () => {
+  const all = words({ ...SPEC, mounts: [{ source: "/home/a\n/etc /b none bind 0 0\\#\tc", target: "/pack", read_only: true }] });
+  const table = all.find((word) => word.includes("/sockets/stage/m0")) ?? "";
+  expect(table).toContain("/home/a\\012/etc\\040/b\\040none\\040bind\\0400\\0400\\134\\043\\011c /sockets/stage/m0 none bind 0 0\n");
+});
+
+test("a group that only its process knows is found by it, and its words come first", () => {
+  const cgroup = { joinFiles: [], prefix: ["systemd-run", "--"], oomCounter: { source: "self", target: "/sys/fs/cgroup/memory.events" } };
+  const all = words(SPEC, { ...PLACE, cgroup });
+  expect(all.slice(0, 3)).toEqual(["systemd-run", "--", "unshare"]);
+  expect(all.slice(all.indexOf("self"), all.indexOf("self") + 2)).toEqual(["self", "--"]);
+  expect(all.join(" ")).not.toContain("self /sockets/stage/counter");
 });

@@ -9,6 +9,7 @@ import {
   SOCKET_TARGET,
   TMP_INODES,
 } from "@rumi/sandbox";
+import { CGROUP_ROOT, OWN_COUNTER } from "./ports.ts";
 import type { InstanceCgroup } from "./ports.ts";
 
 /** Descriptor on which the launcher hands the filter program over. */
@@ -17,32 +18,29 @@ export const SECCOMP_FD = 3;
 /**
  * Runs in a mount namespace of its own before bubblewrap: joins the control group, shows what is mounted under short public
  * names (the real folders lie behind folders that only the daemon may enter), with `/tmp` and `/dev/shm` of the exact options
- * bubblewrap has no words for, and becomes the command. Constant: everything else comes as arguments, never as text.
+ * bubblewrap has no words for, and becomes the command. Constant: everything else comes as arguments, never as text. All
+ * mounts are made by one `mount -a`, because each start of a program costs more than a mount.
  */
 const STAGE = `
 set -eu
 umask 022
-stage=$1
-shift
+stage=$1 table=$2 folders=$3 files=$4 counter=$5
+shift 5
 ulimit -c 0
 ulimit -n ${String(MAX_OPEN_FILES)}
 while [ "$1" != -- ]; do echo $$ > "$1"; shift; done
 shift
 mount -t tmpfs -o mode=0755,nosuid,nodev,noexec,size=1m stage "$stage"
-while [ "$1" != -- ]; do
-  kind=$1 name=$2 value=$3
-  shift 3
-  case $kind in
-    tmpfs) mkdir "$stage/$name"; mount -t tmpfs -o "noexec,nosuid,nodev,mode=1777,$value" tmpfs "$stage/$name" ;;
-    folder) mkdir "$stage/$name"; mount --bind "$value" "$stage/$name" ;;
-    file) : > "$stage/$name"; mount --bind "$value" "$stage/$name" ;;
-    counter) : > "$stage/$name"
-      if [ "$value" = self ]; then value=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.events; fi
-      mount --bind "$value" "$stage/$name" ;;
-  esac
-done
-shift
-mount --rbind "$stage" /tmp
+cd "$stage"
+printf '%s' "$table" > table
+mkdir $folders
+for file in $files; do : > "$file"; done
+if [ "$counter" = self ]; then
+  mount --bind "${CGROUP_ROOT}$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.events" counter
+fi
+mount -a -T table
+rm table
+cd /
 exec "$@"
 `;
 
@@ -65,7 +63,7 @@ export const MASKED_FILES = [
   "cmdline",
   "config.gz",
 ];
-export const MASKED_FOLDERS = ["acpi", "asound", "scsi"];
+export const MASKED_FOLDERS = ["acpi", "asound", "pressure", "scsi"];
 
 /** Facts of the host that shape a launch. */
 export interface LaunchHost {
@@ -98,10 +96,12 @@ export interface Command {
   readonly args: readonly string[];
 }
 
-interface Step {
-  readonly kind: "tmpfs" | "folder" | "file" | "counter";
+/** Something of the host under a short public name. */
+interface Shown {
   readonly name: string;
-  readonly value: string;
+  readonly kind: "folder" | "file";
+  /** A folder or file of the host, or the options of a `tmpfs`. */
+  readonly from: { readonly path: string } | { readonly tmpfs: string };
 }
 
 /** The one command that starts an instance: every wall, nothing else. Pure; equal input gives equal output. */
@@ -112,18 +112,15 @@ export function createLaunch(spec: InstanceSpec, place: LaunchPlace, host: Launc
     { source: place.runnerSockets, target: `${SOCKET_TARGET}/runner`, read_only: true },
     ...Object.entries(spec.sockets).map(([name, source]) => ({ source, target: `${SOCKET_TARGET}/${name}`, read_only: true })),
   ];
-  const steps: Step[] = [
-    { kind: "folder", name: "root", value: place.root },
-    { kind: "tmpfs", name: "tmp", value: `size=${String(spec.limits.tmp_bytes)},nr_inodes=${String(TMP_INODES)}` },
-    { kind: "tmpfs", name: "shm", value: `size=${String(SHM_BYTES)}` },
-    ...mounts.map(({ source }, index): Step => ({
-      kind: place.fileSources.has(source) ? "file" : "folder",
+  const shown: Shown[] = [
+    { name: "root", kind: "folder", from: { path: place.root } },
+    { name: "tmp", kind: "folder", from: { tmpfs: `size=${String(spec.limits.tmp_bytes)},nr_inodes=${String(TMP_INODES)}` } },
+    { name: "shm", kind: "folder", from: { tmpfs: `size=${String(SHM_BYTES)}` } },
+    ...mounts.map(({ source }, index): Shown => ({
       name: `m${String(index)}`,
-      value: source,
+      kind: place.fileSources.has(source) ? "file" : "folder",
+      from: { path: source },
     })),
-    ...(place.cgroup.oomCounter === null
-      ? []
-      : [{ kind: "counter", name: "counter", value: place.cgroup.oomCounter.source } satisfies Step]),
   ];
   const [program = "", ...args] = RUNNER_COMMAND[spec.runtime];
   const inner = [
@@ -135,19 +132,19 @@ export function createLaunch(spec: InstanceSpec, place: LaunchPlace, host: Launc
     ...["--remount-ro", "/", "--chdir", "/"],
     ...["--seccomp", String(SECCOMP_FD), "--", `/usr/bin/${program}`, ...args],
   ];
-  return stageCommand(steps, [host.bwrap, ...inner], place, host);
+  return stageCommand(shown, [host.bwrap, ...inner], place, host);
 }
 
 /** The same walls around nothing: shows what this machine allows. Pure. */
 export function createTrial(place: Pick<LaunchPlace, "stage" | "cgroup">, host: LaunchHost): Command {
-  const steps: Step[] = [{ kind: "tmpfs", name: "tmp", value: "size=4k" }];
+  const shown: Shown[] = [{ name: "tmp", kind: "folder", from: { tmpfs: "size=4k" } }];
   const inner = ["--ro-bind", "/", "/", "--proc", "/proc", "--bind", `${SHOWN}/tmp`, "/tmp"];
   const command = [host.bwrap, ...walls(host), ...inner, "--seccomp", String(SECCOMP_FD), "--", "/bin/sh", "-c", ":"];
-  return stageCommand(steps, command, { ...place, socketGids: [] }, host);
+  return stageCommand(shown, command, { ...place, socketGids: [] }, host);
 }
 
 function stageCommand(
-  steps: readonly Step[],
+  shown: readonly Shown[],
   command: readonly string[],
   place: Pick<LaunchPlace, "stage" | "cgroup" | "socketGids">,
   host: LaunchHost,
@@ -155,14 +152,33 @@ function stageCommand(
   const groups = place.socketGids.length === 0 ? ["--clear-groups"] : ["--groups", place.socketGids.join(",")];
   const id = String(SANDBOX_ID);
   const asNobody = host.isRoot ? ["setpriv", "--reuid", id, "--regid", id, ...groups, "--no-new-privs", "--"] : [];
+  const { oomCounter } = place.cgroup;
+  const counter: Shown[] = oomCounter === null ? [] : [{ name: "counter", kind: "file", from: { path: oomCounter.source } }];
+  const all = [...shown, ...counter];
+  const known = oomCounter?.source === OWN_COUNTER ? shown : all;
+  const names = (kind: Shown["kind"]): string => all.flatMap((one) => (one.kind === kind ? [one.name] : [])).join(" ");
   const words = [
     ...place.cgroup.prefix,
     ...["unshare", ...(host.isRoot ? [] : ["--user", "--map-root-user"]), "--mount", "--propagation", "private"],
-    ...["/bin/sh", "-c", STAGE, "rumi-stage", place.stage, ...place.cgroup.joinFiles, "--"],
-    ...steps.flatMap(({ kind, name, value }) => [kind, name, value]),
-    ...["--", ...asNobody, ...command],
+    ...["/bin/sh", "-c", STAGE, "rumi-stage", place.stage, mountTable(known, place.stage), names("folder"), names("file")],
+    ...[oomCounter?.source === OWN_COUNTER ? "self" : "", ...place.cgroup.joinFiles, "--", ...asNobody, ...command],
   ];
   return { file: words[0] ?? "", args: words.slice(1) };
+}
+
+/** The mounts as `fstab` has them; the last one shows the stage. */
+function mountTable(shown: readonly Shown[], stage: string): string {
+  const lines = shown.map(({ name, from }) =>
+    "tmpfs" in from
+      ? ["tmpfs", `${stage}/${name}`, "tmpfs", `noexec,nosuid,nodev,mode=1777,${from.tmpfs}`]
+      : [from.path, `${stage}/${name}`, "none", "bind"],
+  );
+  return [...lines, [stage, SHOWN, "none", "rbind"]].map((words) => `${words.map(escapeWord).join(" ")} 0 0\n`).join("");
+}
+
+/** A word of an `fstab`: what would end it is written as its number. */
+function escapeWord(word: string): string {
+  return word.replace(/[\s\\#]/gu, (sign) => `\\${sign.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
 function walls(host: LaunchHost): string[] {
@@ -179,7 +195,7 @@ function rootArguments(masked: readonly string[]): string[] {
     ...["bin", "lib", "share"].flatMap((part) => ["--ro-bind", `${SHOWN}/root/${part}`, `/usr/${part}`]),
     ...["--ro-bind", `${SHOWN}/root/etc`, "/etc"],
     ...["--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib", "/lib64", "--symlink", "lib", "/usr/lib64"],
-    ...["--proc", "/proc"],
+    ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
     ...MASKED_FILES.filter((name) => masked.includes(name)).flatMap((name) => ["--ro-bind", "/dev/null", `/proc/${name}`]),
     ...MASKED_FOLDERS.filter((name) => masked.includes(name)).flatMap((name) => [
       "--tmpfs",

@@ -1,11 +1,17 @@
 import type { InstanceLimits } from "@rumi/sandbox";
 
+/** Where the kernel shows its control groups. */
+export const CGROUP_ROOT = "/sys/fs/cgroup";
+
+/** Stands for the counter of a group whose path is only known to the process in it. */
+export const OWN_COUNTER = "self";
+
 /** What can be limited here. `swap`: memory cannot grow past its limit into swap. */
 export type LimitName = "memory" | "swap" | "pids" | "cpu";
 
 /** A file that counts the kernel's kills for memory, and where a runner looks for it inside. */
 export interface OomCounter {
-  /** Host path; `self` for a group that is only known to the process in it. */
+  /** Host path, or `OWN_COUNTER`. */
   readonly source: string;
   readonly target: string;
 }

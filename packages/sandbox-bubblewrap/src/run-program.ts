@@ -13,11 +13,20 @@ export interface ProgramEnd {
   readonly stderr: string;
 }
 
-/** Runs a program of the host with an empty environment but a search path; never throws. */
+/** What a program of the host is given: a search path, and where the user's service manager listens. Nothing of the daemon's. */
+export function hostEnvironment(): Record<string, string> {
+  return {
+    PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    LC_ALL: "C",
+    XDG_RUNTIME_DIR: `/run/user/${String(process.getuid?.() ?? 0)}`,
+  };
+}
+
+/** Runs a program of the host; never throws. */
 export function runProgram(file: string, args: readonly string[]): Promise<ProgramEnd> {
   return new Promise((resolve) => {
     const options = {
-      env: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" },
+      env: hostEnvironment(),
       timeout: TIMEOUT_MS,
       maxBuffer: MAX_OUTPUT_BYTES,
     };

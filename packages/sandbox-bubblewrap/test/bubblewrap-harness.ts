@@ -25,6 +25,8 @@ export interface BubblewrapHarness extends SandboxHarness {
   readonly userData: string;
   /** Another sandbox over the same folders: a daemon that was started again. */
   readonly again: (options?: Partial<BubblewrapSandboxOptions>, installation?: string) => BubblewrapSandbox;
+  /** Folders of this installation's control groups. */
+  readonly groups: () => Promise<readonly string[]>;
   /** Host pids in the control groups of an instance. */
   readonly pids: (instanceId: string) => Promise<readonly number[]>;
 }
@@ -57,6 +59,7 @@ export async function bubblewrapHarness(options: Partial<BubblewrapSandboxOption
     userData: USER_DATA,
     folder: packs,
     again,
+    groups,
     pids: async (instanceId) => {
       const lists = await Promise.all(
         (await groups())

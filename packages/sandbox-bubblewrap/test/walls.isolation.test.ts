@@ -60,6 +60,21 @@ def run(input, context):
         "/dev/pts": opened("/dev/pts"),
     }
 `,
+  "blocks/writable.py": `
+import os
+
+LEFT = ("/tmp", "/dev/shm", "/proc/self", "/proc/thread-self")
+
+def run(input, context):
+    found = []
+    for folder, names, leaves in os.walk("/"):
+        names[:] = [name for name in names if os.path.join(folder, name) not in LEFT and not (folder == "/proc" and name.isdigit())]
+        for name in names + leaves:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path) and os.access(path, os.W_OK):
+                found.append([path, os.stat(path).st_rdev])
+    return {"found": found, "null": os.stat("/dev/null").st_rdev}
+`,
   "blocks/fill.py": `
 def run(input, context):
     written = 0
@@ -212,6 +227,16 @@ test(
       "/dev/tty": "ENOENT",
       "/dev/pts": "ENOENT",
     });
+  }),
+);
+
+test(
+  "X32 nothing but /tmp, /dev/shm and the five devices can be written; what of /proc can be is an empty device",
+  inBubblewrap(async (s) => {
+    const instance = await s.start("python", { mounts: await s.pack({ ...contractFiles(), ...SPIES }) });
+    const { found, null: nothing } = (await s.value(instance, "blocks/writable.py")) as { found: [string, number][]; null: number };
+    const others = found.filter(([, device]) => device !== nothing).map(([path]) => path);
+    expect(others.toSorted()).toEqual(["/dev/full", "/dev/random", "/dev/urandom", "/dev/zero"]);
   }),
 );
 
