@@ -41,6 +41,4 @@ export interface Refusal<Code extends ErrorCode = ErrorCode> {
 }
 
 /** A decision: a "yes" with its facts `T`, or a `Refusal`. */
-export type Decision<T extends object, Code extends ErrorCode = ErrorCode> =
-  | ({ readonly allowed: true } & Readonly<T>)
-  | Refusal<Code>;
+export type Decision<T extends object, Code extends ErrorCode = ErrorCode> = ({ readonly allowed: true } & Readonly<T>) | Refusal<Code>;

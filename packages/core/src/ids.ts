@@ -5,20 +5,11 @@ export const PackId = v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_-]{1,64}$/u), v.br
 export type PackId = v.InferOutput<typeof PackId>;
 
 /** Flow or modifier id: dotted words, at most 128 characters. */
-export const FlowId = v.pipe(
-  v.string(),
-  v.maxLength(128),
-  v.regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/u),
-  v.brand("FlowId"),
-);
+export const FlowId = v.pipe(v.string(), v.maxLength(128), v.regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/u), v.brand("FlowId"));
 export type FlowId = v.InferOutput<typeof FlowId>;
 
 /** Step id inside a flow; never starts with `__`. */
-export const StepId = v.pipe(
-  v.string(),
-  v.regex(/^(?!__)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/u),
-  v.brand("StepId"),
-);
+export const StepId = v.pipe(v.string(), v.regex(/^(?!__)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/u), v.brand("StepId"));
 export type StepId = v.InferOutput<typeof StepId>;
 
 /** `sha256:` and 64 lower-case hex digits. */

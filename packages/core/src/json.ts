@@ -3,13 +3,7 @@ import { CoreError } from "./errors.ts";
 import type { Digest } from "./ids.ts";
 
 /** Any JSON value. Objects are plain maps; readonly because parsed input is never mutated. */
-export type JsonValue =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /** A JSON object. */
 export type JsonObject = { readonly [key: string]: JsonValue };
