@@ -1,7 +1,7 @@
 // Writes schemas/*.schema.json, for the editors of pack authors, from the schemas that the daemon reads packs with; `--check`
 // only compares. What JSON Schema cannot say (version ranges, paths of routes) the daemon checks all the same.
 import { join } from "node:path";
-import { DeclaredPermission, DeclaredRoute, EcosystemJson, PermissionsJson, RoutesJson } from "@rumi/pack-manifest";
+import { DeclaredPermission, DeclaredRoute, EcosystemJson, PermissionsJson, RoutesJson } from "../../packages/pack-manifest/src/index.ts";
 import { toJsonSchema } from "@valibot/to-json-schema";
 import * as v from "valibot";
 import { writeGenerated } from "../generated.ts";
