@@ -112,11 +112,12 @@ try {
       `p50 ${quantile(latencies, 0.5).toFixed(1)} ms, p95 ${quantile(latencies, 0.95).toFixed(1)} ms`,
   );
   console.log(`answers: ${[...codes].map(([key, count]) => `${key} x${count}`).join(", ")}; crossings: ${crossings}`);
-  const third = Math.floor(memory.length / 3);
   const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
-  console.log(
-    `daemon RSS MB: first third ${mean(memory.slice(0, third)).toFixed(0)}, last third ${mean(memory.slice(-third)).toFixed(0)}, peak ${Math.max(...memory).toFixed(0)}`,
-  );
+  const sixths = Array.from({ length: 6 }, (_, part) => {
+    const [from, to] = [part, part + 1].map((edge) => Math.floor((edge * memory.length) / 6));
+    return mean(memory.slice(from, to)).toFixed(0);
+  });
+  console.log(`daemon RSS MB, by sixths of the time: ${sixths.join(" ")}`);
   if (crossings > 0 || [...codes.keys()].some((key) => key !== "200")) failed = 1;
   await daemon.stop();
 
