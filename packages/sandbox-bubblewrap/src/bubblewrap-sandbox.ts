@@ -103,6 +103,14 @@ export class BubblewrapSandbox implements Sandbox {
     return (await this.#refresh()).answer;
   }
 
+  /**
+   * Unpacks or verifies the roots ahead of the first start, which otherwise does it.
+   * @throws SandboxError `sandbox.image_missing`
+   */
+  async prepare(runtimes: readonly Runtime[] = ["python", "node"]): Promise<void> {
+    for (const runtime of runtimes) await this.#roots.use(runtime);
+  }
+
   async start(spec: InstanceSpec, signal?: AbortSignal): Promise<Instance> {
     if (!INSTANCE_ID.test(spec.instance_id)) throw new SandboxError("sandbox.start_failed", "an instance id is 32 hex digits");
     if (this.#starting.has(spec.instance_id) || this.#live.has(spec.instance_id)) {

@@ -6,6 +6,7 @@ import type { ProbeFacts } from "./probe.ts";
 
 const HOST: HostFacts = {
   version: "0.8.0",
+  tooOld: false,
   host: { bwrap: "bwrap", isRoot: true, canDisableUserns: true, masked: [] },
   forbids: [],
 };
@@ -33,6 +34,11 @@ test("without bubblewrap the remedy installs it", () => {
   const answer = probe({ host: { ...HOST, version: null }, trial: "" });
   expect(answer).toMatchObject({ available: false, weaknesses: [] });
   expect(answer.remedy).toContain("tools/bubblewrap-up.sh");
+});
+
+test("a bubblewrap that is too old is told with the oldest that serves", () => {
+  const answer = probe({ host: { ...HOST, version: "0.4.0", tooOld: true }, trial: "unknown option --clearenv" });
+  expect(answer).toMatchObject({ available: false, warnings: ["bubblewrap 0.4.0 is too old"], remedy: "install bubblewrap 0.5 or later" });
 });
 
 test.each([

@@ -1,5 +1,6 @@
 import type { Runtime, RuntimeImage, SandboxProbe, Weakness } from "@rumi/sandbox";
 import { RUNNER_UNREADABLE } from "@rumi/sandbox";
+import { OLDEST_BUBBLEWRAP } from "./host-facts.ts";
 import type { HostFacts } from "./host-facts.ts";
 import type { LimitName } from "./ports.ts";
 
@@ -22,15 +23,14 @@ export const LIMITS_REMEDY =
 
 const FORBIDS: Readonly<Record<HostFacts["forbids"][number], string>> = {
   userns_clone: "allow user namespaces (sudo sysctl kernel.unprivileged_userns_clone=1)",
-  apparmor:
-    "let bubblewrap make user namespaces (an AppArmor profile for it, or sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
+  apparmor: "allow user namespaces (sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
   max_user_namespaces: "allow user namespaces (sudo sysctl user.max_user_namespaces=15000)",
 };
 
 /** The answer. Pure. */
 export function describeBubblewrap(facts: ProbeFacts): SandboxProbe {
   const { host, trial, runtimes } = facts;
-  const available = host.version !== null && trial === null;
+  const available = host.version !== null && !host.tooOld && trial === null;
   const weaknesses = available ? weaknessesOf(facts) : [];
   const remedy = available ? availableRemedy(facts, weaknesses) : unavailableRemedy(host);
   return {
@@ -62,6 +62,7 @@ function availableRemedy({ runtimes }: ProbeFacts, weaknesses: readonly Weakness
 
 function unavailableRemedy(host: HostFacts): string {
   if (host.version === null) return INSTALL_REMEDY;
+  if (host.tooOld) return `install bubblewrap ${OLDEST_BUBBLEWRAP.join(".")} or later`;
   const [first] = host.forbids;
   return first === undefined ? "let this user make namespaces and mounts, or start a Docker engine (tools/engine-up.sh)" : FORBIDS[first];
 }
@@ -69,6 +70,7 @@ function unavailableRemedy(host: HostFacts): string {
 function warningsOf({ host, trial, cgroups, runnerReadable }: ProbeFacts, available: boolean): string[] {
   const found: string[] = [];
   if (host.version === null) found.push("bubblewrap is not installed");
+  else if (host.tooOld) found.push(`bubblewrap ${host.version} is too old`);
   else if (trial !== null) found.push("bubblewrap cannot make a sandbox on this machine");
   if (available && cgroups.missing.includes("swap") && !cgroups.missing.includes("memory")) {
     found.push("swap is not limited: a pack may use more than its memory limit in swap");

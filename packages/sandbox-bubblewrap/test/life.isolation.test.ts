@@ -44,8 +44,8 @@ async function gone(pids: readonly number[]): Promise<void> {
 
 test(
   "this machine is told with its version, its control groups and its interpreters",
-  inBubblewrap(async (s, { sandbox }) => {
-    await s.start("python");
+  inBubblewrap(async (_s, { sandbox }) => {
+    await sandbox.prepare(["python"]);
     const probe = await sandbox.probe({ fresh: true });
     expect(probe).toMatchObject({ available: true, adapter: "bubblewrap", isolation: "container", transport: "socket", weaknesses: [] });
     expect(probe.engine?.version).toMatch(/^\d+\.\d+/u);
