@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import type { TestHome } from "./daemon-process.ts";
@@ -42,4 +43,19 @@ export async function childrenOf(pid: number): Promise<string[]> {
   const tasks = await readdir(`/proc/${pid}/task`);
   const lists = await Promise.all(tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, "utf8").catch(() => "")));
   return lists.flatMap((list) => list.split(" ").filter((id) => id.trim() !== ""));
+}
+
+/** A name of its own for an image that is here; the name goes with its scope. */
+export async function tagImage(image: string) {
+  const name = `rumi-test-moved:${randomUUID()}`;
+  const idNow = async (): Promise<string> => (await exec("docker", ["image", "inspect", "-f", "{{.Id}}", name])).stdout.trim();
+  const pointAt = async (other: string): Promise<void> => void (await exec("docker", ["tag", other, name]));
+  await pointAt(image);
+  return {
+    name,
+    firstId: await idNow(),
+    idNow,
+    pointAt,
+    [Symbol.asyncDispose]: async (): Promise<void> => void (await exec("docker", ["rmi", name])),
+  };
 }
