@@ -51,9 +51,9 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   for (const warning of config.warnings) logger.log("warn", warning);
   const socketBase = await chooseSocketBase({ configured: config.sockets.base, runtimeFolder: config.runtimeFolder, installation });
   const pins = new FileImagePins(paths);
-  const sandbox = stack.use(
-    await chooseSandbox(config, { paths, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger }),
-  );
+  const { userData } = paths;
+  const chosen = await chooseSandbox(config, { userData, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger });
+  const sandbox = stack.use(chosen.sandbox);
   const version = daemonVersion();
   const state = new DaemonState(
     { clock, diagnostics },
@@ -119,6 +119,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
     home: paths.home,
     mode: config.securityMode,
     probe,
+    setup: chosen.setup,
     tokenPath: paths.apiToken,
     firstToken: first !== null,
     approved: approvals.list().filter((pack) => pack.status === "approved").length,
@@ -163,6 +164,7 @@ async function recordStart({ audit, config, locked }: Foundations, probe: Sandbo
       version,
       mode: config.securityMode,
       adapter: probe.adapter,
+      ...(probe.oci_runtime === undefined ? {} : { oci_runtime: probe.oci_runtime }),
       isolation: probe.isolation,
       available: probe.available,
       locked: locked !== null,

@@ -6,13 +6,15 @@ import type { Logger, PackId } from "@rumi/core";
 import { refuseRuntime } from "@rumi/pack-runtime";
 import { runnerRoot } from "@rumi/runner";
 import type { Sandbox, SandboxProbe } from "@rumi/sandbox";
-import { DockerSandbox } from "@rumi/sandbox-docker";
+import { removeTree } from "@rumi/safe-files";
+import { chooseStrict } from "./choose-sandbox.ts";
 import type { Config } from "./config.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { holderOf } from "./doctor-machine.ts";
 import type { HomePaths } from "./home.ts";
 import { chooseSocketBase } from "./socket-base.ts";
+import { adapterText } from "./start-lines.ts";
 import { FileImagePins } from "./state-files.ts";
 
 const SILENT: Logger = { log: () => undefined };
@@ -21,41 +23,54 @@ const ROUND_TRIPS = 5;
 
 /** The engine and what blocks need of it: version, walls, images, a real round trip into a container, leftovers. */
 export async function engineChecks(config: Config, paths: HomePaths): Promise<Finding[]> {
-  if (config.sandbox === "bubblewrap") return [fail("sandbox", "this version has no bubblewrap sandbox yet", "unset RUMI_SANDBOX")];
   const doctor = systemRandom.hex(16);
   const socketBase = await chooseSocketBase({ configured: config.sockets.base, runtimeFolder: config.runtimeFolder, installation: doctor });
   // An installation of its own: a running daemon's sweep leaves these instances alone, and ours leaves the daemon's alone.
-  await using sandbox = dockerOf(config, paths, doctor, socketBase);
+  await using own = await temporaryUserData();
+  await using sandbox = await sandboxOf(config, paths, doctor, socketBase, own.path);
   const probe = await sandbox.probe({ fresh: true });
   return [
     ...sandboxFindings(config, probe),
     ...imageFindings(probe),
     await roundTripFinding(sandbox, probe),
-    await orphanFinding(config, paths, probe, socketBase),
+    await orphanFinding(config, paths, probe, socketBase, own.path),
   ];
 }
 
-function dockerOf(config: Config, paths: HomePaths, installation: string, socketBase: string): DockerSandbox {
+/** What a trial unpacks is kept out of the home: a look changes nothing there. */
+async function temporaryUserData(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "rumi-doctor-home-"));
+  return { path, [Symbol.asyncDispose]: () => removeTree(path) };
+}
+
+/** The sandbox that a start would settle on. */
+async function sandboxOf(config: Config, paths: HomePaths, installation: string, socketBase: string, userData: string): Promise<Sandbox> {
   const pins = new FileImagePins(paths);
-  return new DockerSandbox(
-    { installation, socketBase, runnerRoot: runnerRoot(), userData: paths.userData, clock: systemClock, logger: SILENT },
+  const chosen = await chooseStrict(
+    config,
     {
-      engineSocket: config.engineSocket,
-      images: config.images,
-      ...(config.ociRuntime === null ? {} : { ociRuntime: config.ociRuntime }),
+      userData,
+      installation,
       // A look pins nothing.
-      imagePins: { read: (ref) => pins.read(ref), write: () => Promise.resolve() },
-      ...(config.sockets.gid === null ? {} : { socketGid: config.sockets.gid }),
-      allowWeak: true,
+      pins: { read: (ref) => pins.read(ref), write: () => Promise.resolve() },
+      socketBase,
+      runnerRoot: runnerRoot(),
+      clock: systemClock,
+      logger: SILENT,
     },
+    true,
   );
+  return chosen.sandbox;
 }
 
 function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
   const remedy = probe.remedy ?? "tools/engine-up.sh";
   if (!probe.available) {
-    const text = `no sandbox: ${probe.warnings[0] ?? "the engine does not answer"}`;
-    const engine = fail("engine", `nothing answers at ${config.engineSocket}`, remedy);
+    const text = `no sandbox: ${probe.warnings[0] ?? "none answers"}`;
+    const engine =
+      probe.adapter === "bubblewrap"
+        ? fail("engine", probe.warnings[0] ?? "bubblewrap does not work here", remedy)
+        : fail("engine", `nothing answers at ${config.engineSocket}`, remedy);
     return [
       config.securityMode === "strict"
         ? fail("sandbox", `${text}; strict mode refuses all third-party code`, remedy)
@@ -66,20 +81,28 @@ function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
   const weak = (id: string): Finding[] =>
     probe.weaknesses
       .filter((weakness) => (id === "seccomp") === (weakness.id === "seccomp"))
-      .map((weakness) => (config.securityMode === "strict" ? fail : warn)(id, weakness.message, "rumi doctor"));
+      .map((weakness) => (config.securityMode === "strict" ? fail : warn)(id, weakness.message, remedy));
   const limits = weak("engine_limits");
   const seccomp = weak("seccomp");
   return [
-    ok("sandbox", `${config.securityMode}: one container per pack (${probe.adapter})`),
-    ok("engine", `${config.engineSocket} answers`),
-    ok(
-      "engine_version",
-      `Docker ${probe.engine?.version ?? "?"}, API ${probe.engine?.api ?? "?"}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`}`,
-    ),
+    ok("sandbox", `${config.securityMode}: one sandbox per pack (${adapterText(probe)}), RUMI_SANDBOX is ${config.sandbox}`),
+    ...engineFindings(config, probe),
     ...probe.warnings.map((warning) => warn(namesAnImage(probe, warning) ? "images" : "engine_version", warning)),
     ...(limits.length === 0 ? [ok("engine_limits", "memory and process limits are enforced")] : limits),
     ...(seccomp.length === 0 ? [ok("seccomp", "system calls are filtered")] : seccomp),
   ];
+}
+
+function engineFindings(config: Config, probe: SandboxProbe): Finding[] {
+  const { version, api } = probe.engine ?? { version: "?", api: "?" };
+  if (probe.adapter === "bubblewrap")
+    return [
+      ok("engine", "bubblewrap makes sandboxes here; it needs no engine"),
+      ok("engine_version", `bubblewrap ${version}, limits by ${api}`),
+      ...(config.ociRuntime === null ? [] : [warn("engine_version", "RUMI_DOCKER_RUNTIME is Docker's: bubblewrap has no runtime")]),
+    ];
+  const runtime = probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`;
+  return [ok("engine", `${config.engineSocket} answers`), ok("engine_version", `Docker ${version}, API ${api}${runtime}`)];
 }
 
 function namesAnImage(probe: SandboxProbe, warning: string): boolean {
@@ -153,13 +176,19 @@ async function roundTripFinding(sandbox: Sandbox, probe: SandboxProbe): Promise<
   }
 }
 
-async function orphanFinding(config: Config, paths: HomePaths, probe: SandboxProbe, socketBase: string): Promise<Finding> {
+async function orphanFinding(
+  config: Config,
+  paths: HomePaths,
+  probe: SandboxProbe,
+  socketBase: string,
+  userData: string,
+): Promise<Finding> {
   const installation = (await readFile(paths.installationId, "utf8").catch(() => "")).trim();
-  if (installation === "" || !probe.available) return ok("orphans", "no container of this home is known");
-  if ((await holderOf(paths)) !== null) return ok("orphans", "the running daemon looks after its containers");
-  await using sandbox = dockerOf(config, paths, installation, socketBase);
+  if (installation === "" || !probe.available) return ok("orphans", "no sandbox of this home is known");
+  if ((await holderOf(paths)) !== null) return ok("orphans", "the running daemon looks after its sandboxes");
+  await using sandbox = await sandboxOf(config, paths, installation, socketBase, userData);
   const held = await sandbox.list().catch(() => []);
   return held.length === 0
     ? ok("orphans", "none")
-    : warn("orphans", `${held.length} containers of an earlier daemon; the next start removes them`, "npm start", true);
+    : warn("orphans", `${held.length} sandboxes of an earlier daemon; the next start removes them`, "npm start", true);
 }

@@ -20,6 +20,7 @@ const FACTS: StartFacts = {
   home: "/home/you/rumi",
   mode: "strict",
   probe: PROBE,
+  setup: null,
   tokenPath: "user_data/settings/api_token",
   firstToken: false,
   approved: 2,
@@ -34,7 +35,7 @@ const told = (over: Partial<StartFacts>): string => startLines({ ...FACTS, ...ov
 test("with an engine the lines say what walls there are, where the token is, how many packs wait, and what to type next", () => {
   const lines = startLines(FACTS);
   expect(lines.length).toBeLessThan(8);
-  expect(lines.join("\n")).toMatch(/isolation +strict: one container per pack, no network, read-only \(docker 20\.10, runc\)/u);
+  expect(lines.join("\n")).toMatch(/isolation +strict: one sandbox per pack, no network, read-only \(docker 20\.10, runc\)/u);
   expect(told({})).toMatch(/token +user_data\/settings\/api_token/u);
   expect(told({ waiting: ["a", "b"] })).toMatch(/2 approved, 2 wait for approval: a, b\n.*next +npm run rumi -- pack review a/u);
   expect(told({ faulty: 1 })).toMatch(/none waits for approval\n +1 cannot be approved: npm run rumi -- pack validate\n/u);
@@ -46,6 +47,21 @@ test("without an engine in strict: the refusal, exactly what to do, and the offe
   expect(text).toContain("NONE: Docker is required but not available. Third-party code is refused.");
   expect(text).toContain("to allow it: start a Docker engine");
   expect(text).toContain("npm start -- --permissive");
+});
+
+test("with bubblewrap the lines name it and its version", () => {
+  const { oci_runtime: _, ...rest } = PROBE;
+  const probe: SandboxProbe = { ...rest, adapter: "bubblewrap", engine: { version: "0.8.0", api: "cgroup v2" } };
+  expect(told({ probe })).toMatch(/isolation +strict: one sandbox per pack, no network, read-only \(bubblewrap 0\.8\.0\)/u);
+});
+
+test("where third-party code is refused the next command is the one that mends it, not a run that would be refused", () => {
+  const none: SandboxProbe = { ...PROBE, available: false, remedy: "one way, or another" };
+  const text = told({ probe: none, setup: "sudo tools/bubblewrap-up.sh", exampleFlow: "hello" });
+  expect(text).toMatch(/next +sudo tools\/bubblewrap-up\.sh, then npm start again$/u);
+  const weak: SandboxProbe = { ...PROBE, weaknesses: [{ id: "memory", message: "no limit" }], remedy: "start it as root" };
+  expect(told({ probe: weak, exampleFlow: "hello" })).toMatch(/next +start it as root$/u);
+  expect(told({ probe: weak, mode: "permissive", exampleFlow: "hello" })).toMatch(/next +npm run rumi -- flow run hello/u);
 });
 
 test("on the bare host the lines and the banner say that there are no walls", () => {

@@ -1,4 +1,4 @@
-import type { SandboxProbe } from "@rumi/sandbox";
+import type { SandboxError, SandboxProbe } from "@rumi/sandbox";
 import { refuseRuntime } from "@rumi/pack-runtime";
 
 /** What the start lines tell. Paths are shown below the home. */
@@ -8,6 +8,8 @@ export interface StartFacts {
   readonly home: string;
   readonly mode: "strict" | "permissive";
   readonly probe: SandboxProbe;
+  /** The command that gives this machine an isolation, where it has none. */
+  readonly setup: string | null;
   readonly tokenPath: string;
   readonly firstToken: boolean;
   readonly approved: number;
@@ -81,9 +83,16 @@ export function exampleLines(example: ExampleFacts): string[] {
   ];
 }
 
-function isolationLines({ mode, probe }: StartFacts): string[] {
+/** Why third-party code is refused whatever its language, or null. */
+function refusalOf({ probe, mode }: StartFacts): SandboxError | null {
   const refusal = refuseRuntime(probe, mode, "python");
-  if (refusal !== null && refusal.code !== "sandbox.image_missing") {
+  return refusal?.code === "sandbox.image_missing" ? null : refusal;
+}
+
+function isolationLines(facts: StartFacts): string[] {
+  const { mode, probe } = facts;
+  const refusal = refusalOf(facts);
+  if (refusal !== null) {
     return [
       row("isolation", `NONE: ${refusal.message}. Third-party code is refused.`),
       row("", `to allow it: ${refusal.remedy ?? "rumi doctor"}`),
@@ -91,18 +100,17 @@ function isolationLines({ mode, probe }: StartFacts): string[] {
     ];
   }
   if (probe.isolation === "none") return [row("isolation", "NONE: blocks run on this machine, without walls (permissive)")];
-  const engine = probe.engine === undefined ? probe.adapter : `${probe.adapter} ${probe.engine.version}`;
-  const lines = [
-    row(
-      "isolation",
-      `${mode}: one container per pack, no network, read-only (${engine}${probe.oci_runtime === undefined ? "" : `, ${probe.oci_runtime}`})`,
-    ),
-  ];
+  const lines = [row("isolation", `${mode}: one sandbox per pack, no network, read-only (${adapterText(probe)})`)];
   for (const [runtime, image] of Object.entries(probe.runtimes)) {
     if (!image.present) lines.push(row("", `no ${runtime} image "${image.ref}": ${probe.remedy ?? "rumi doctor"}`));
   }
   for (const warning of probe.warnings) lines.push(row("", warning));
   return lines;
+}
+
+/** The adapter in few words: `docker 28.2.2, runc`, `bubblewrap 0.8.0`. */
+export function adapterText({ adapter, engine, oci_runtime: ociRuntime }: SandboxProbe): string {
+  return `${adapter}${engine === undefined ? "" : ` ${engine.version}`}${ociRuntime === undefined ? "" : `, ${ociRuntime}`}`;
 }
 
 function packsText({ approved, waiting }: StartFacts): string {
@@ -111,8 +119,11 @@ function packsText({ approved, waiting }: StartFacts): string {
   return `${approved} approved, ${wait} for approval${waiting.length === 0 ? "" : `: ${names}`}`;
 }
 
-function nextCommand({ waiting, approved, locked, exampleFlow }: StartFacts): string {
+function nextCommand(facts: StartFacts): string {
+  const { waiting, approved, locked, exampleFlow, setup } = facts;
   if (locked !== null) return "npm run rumi -- doctor";
+  const refusal = refusalOf(facts);
+  if (refusal !== null) return setup === null ? (refusal.remedy ?? "npm run rumi -- doctor") : `${setup}, then npm start again`;
   const [first] = waiting;
   if (first !== undefined) return `npm run rumi -- pack review ${first}`;
   if (exampleFlow !== null) return `npm run rumi -- flow run ${exampleFlow} -i name=You`;

@@ -119,8 +119,14 @@ export class DaemonProcess implements AsyncDisposable {
     this.token = token;
   }
 
-  static async start(home: TestHome, env: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): Promise<DaemonProcess> {
-    const { child, output, exit } = launch(home, ["start", "--json", ...flags], env);
+  /** `inside`: words of a command that runs the daemon, such as one that changes what it sees of the machine. */
+  static async start(
+    home: TestHome,
+    env: Readonly<Record<string, string>> = {},
+    flags: readonly string[] = [],
+    inside: readonly string[] = [],
+  ): Promise<DaemonProcess> {
+    const { child, output, exit } = launch(home, ["start", "--json", ...flags], env, inside);
     const deadline = Date.now() + READY_MS;
     for (;;) {
       const line = output.stdout.split("\n").find((text) => text.startsWith("{"));
@@ -220,8 +226,9 @@ export async function rumid(
 }
 
 /** Starts a verb of `rumid` and gives its output while it comes. */
-export function launch(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, ["--conditions=rumi-source", MAIN, ...argv], {
+export function launch(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>>, inside: readonly string[] = []) {
+  const [program = process.execPath, ...words] = [...inside, process.execPath, "--conditions=rumi-source", MAIN, ...argv];
+  const child = spawn(program, words, {
     cwd: home.path,
     env: { PATH: process.env["PATH"] ?? "", RUMI_HOME: home.path, RUMI_API_PORT: "0", RUMI_LOG_FORMAT: "json", ...env },
     stdio: ["ignore", "pipe", "pipe"],

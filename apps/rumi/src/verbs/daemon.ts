@@ -79,7 +79,7 @@ async function showStatus(session: Session): Promise<number> {
     session.line(status.mode === "permissive" ? session.red(mode) : mode);
     if (engine.ok) {
       session.line(
-        `${say("status.isolation")}  ${engine.data.available ? say("status.available", { adapter: engine.data.adapter ?? "docker" }) : session.red(say("error.sandbox.docker_required"))}`,
+        `${say("status.isolation")}  ${engine.data.available ? say("status.available", { adapter: adapterText(engine.data) }) : session.red(say("error.sandbox.docker_required"))}`,
       );
       if (engine.data.remedy !== null) session.line(`  ${say("cli.remedy")}: ${packLine(engine.data.remedy)}`);
     }
@@ -91,6 +91,13 @@ async function showStatus(session: Session): Promise<number> {
     const [first] = waiting;
     session.line(`\n${say("cli.next")}: ${first === undefined ? "rumi flow list" : `rumi pack review ${packLine(first.pack_id)}`}`);
   });
+}
+
+/** The adapter and what it runs on: `docker 28.2.2, runc`, `bubblewrap 0.8.0`. */
+function adapterText({ adapter, engine }: { readonly adapter?: string | undefined; readonly engine: unknown }): string {
+  const { version, oci_runtime: runtime } = (typeof engine === "object" && engine !== null ? engine : {}) as Record<string, unknown>;
+  const named = [adapter ?? "docker", ...(typeof version === "string" ? [version] : [])].join(" ");
+  return packLine(typeof runtime === "string" ? `${named}, ${runtime}` : named);
 }
 
 /** How many packs the daemon counts as ones that cannot be approved. */
