@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // Entry of `npm start`, `npm test` and every other root script. Runs on any Node >= 18 without a dependency: fetches the
 // pinned Node and pnpm when the machine's own are too old or missing, installs with the frozen lockfile, builds, and runs the
-// verb. Whatever is already there is skipped, so a second start adds a few dozen milliseconds.
+// verb; before the daemon it sees to a sandbox. Whatever is already there is skipped, so a second start adds a few dozen milliseconds.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildFingerprint, installFingerprint, isFresh, outputsExist, remember } from "./bootstrap/freshness.mjs";
+import { ensureIsolation, takeYes } from "./bootstrap/isolation.mjs";
 import { exitCodeOf, runQuietly, supervise } from "./bootstrap/supervise.mjs";
 import {
   fetchTool,
@@ -166,7 +167,13 @@ async function main() {
   }
   if ((parseVersion(process.versions.node)?.[0] ?? 0) < OLDEST_NODE) throw new BootstrapError("old_node");
   const { node, env } = await prepare(asked.verb);
-  return supervise([node, ...asked.verb.argv, ...asked.rest], { cwd: root, env, ownGroup: asked.verb.daemon === true });
+  let words = asked.rest;
+  if (asked.verb.daemon === true) {
+    const { yes, rest } = takeYes(asked.rest);
+    words = rest;
+    await ensureIsolation({ root, env, yes, permissive: rest.includes("--permissive"), say: (text) => process.stderr.write(text) });
+  }
+  return supervise([node, ...asked.verb.argv, ...words], { cwd: root, env, ownGroup: asked.verb.daemon === true });
 }
 
 try {

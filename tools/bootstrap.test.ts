@@ -29,6 +29,8 @@ import { parseVerb, VERBS } from "./bootstrap/verbs.mjs";
 import { BootstrapError, causeOf, explain, withoutCredentials } from "./bootstrap/words.mjs";
 
 const root = join(import.meta.dirname, "..");
+/** Starts that are tested here never install anything. */
+const NOTHING_INSTALLED = { ...process.env, RUMI_SANDBOX: "docker" };
 
 describe("which tools are good enough", () => {
   test("a Node of the pinned major or newer is used, an older one is not", () => {
@@ -242,7 +244,11 @@ describe("signals", () => {
 
   test("a prepared checkout starts without a word, passes arguments and keeps the exit code", async () => {
     await using folder = await preparedCheckout("console.log(process.argv.slice(2).join(' ')); process.exit(9);");
-    const done = spawnSync(process.execPath, ["tools/bootstrap.mjs", "start", "--permissive"], { cwd: folder.path, encoding: "utf8" });
+    const done = spawnSync(process.execPath, ["tools/bootstrap.mjs", "start", "--yes", "--permissive"], {
+      cwd: folder.path,
+      env: NOTHING_INSTALLED,
+      encoding: "utf8",
+    });
     expect(done.stderr).toBe("");
     expect(done.stdout).toBe("start --permissive\n");
     expect(done.status).toBe(9);
@@ -259,6 +265,7 @@ describe("signals", () => {
     await using folder = await preparedCheckout(COUNTING);
     const child = spawn(process.execPath, ["tools/bootstrap.mjs", "start"], {
       cwd: folder.path,
+      env: NOTHING_INSTALLED,
       detached: true,
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -274,7 +281,11 @@ describe("signals", () => {
 
   test("the daemon ends when what started it is killed outright", async () => {
     await using folder = await preparedCheckout(COUNTING);
-    const child = spawn(process.execPath, ["tools/bootstrap.mjs", "start"], { cwd: folder.path, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["tools/bootstrap.mjs", "start"], {
+      cwd: folder.path,
+      env: NOTHING_INSTALLED,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const [chunk] = (await once(child.stdout, "data")) as [Buffer];
     const daemon = Number(/ready (\d+)/.exec(chunk.toString())?.[1]);
     expect(isAlive(daemon)).toBe(true);

@@ -11,7 +11,7 @@
 /** Every verb. @type {Readonly<Record<string, Verb>>} */
 export const VERBS = {
   start: {
-    says: "run the daemon",
+    says: "run the daemon; --yes installs bubblewrap where no sandbox is",
     builds: true,
     argv: ["--import=./tools/bootstrap/follow.mjs", "apps/rumid/dist/main.js", "start"],
     daemon: true,
