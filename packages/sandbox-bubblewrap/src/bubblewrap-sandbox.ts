@@ -14,8 +14,8 @@ import type {
   Sandbox,
   SandboxProbe,
 } from "@rumi/sandbox";
-import { checkMounts, InstanceSockets, isRunnerReadable, SandboxError, SOCKET_TARGET } from "@rumi/sandbox";
-import { BubblewrapInstance, launch } from "./bubblewrap-instance.ts";
+import { checkMounts, InstanceSockets, isRunnerReadable, ownInstance, SandboxError, SOCKET_TARGET, VesselInstance } from "@rumi/sandbox";
+import { BubblewrapVessel, launch } from "./bubblewrap-vessel.ts";
 import { findCgroups, ownCgroup } from "./find-cgroups.ts";
 import { readHostFacts } from "./host-facts.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -81,7 +81,7 @@ export class BubblewrapSandbox implements Sandbox {
   readonly #stage: string;
   readonly #isRoot: boolean;
   readonly #starting = new Set<string>();
-  readonly #live = new Map<string, BubblewrapInstance>();
+  readonly #live = new Map<string, VesselInstance<BubblewrapVessel>>();
   #known: Known | null = null;
   #probing: Promise<Known> | null = null;
   #cgroups: Promise<Cgroups> | null = null;
@@ -129,19 +129,19 @@ export class BubblewrapSandbox implements Sandbox {
   }
 
   async run(instance: Instance, spec: RunSpec, signal?: AbortSignal): Promise<RunResult> {
-    return await own(instance).run(spec, signal);
+    return await ownInstance(instance, BubblewrapVessel).run(spec, signal);
   }
 
   async pause(instance: Instance): Promise<void> {
-    await own(instance).pause();
+    await ownInstance(instance, BubblewrapVessel).pause();
   }
 
   async resume(instance: Instance): Promise<void> {
-    await own(instance).resume();
+    await ownInstance(instance, BubblewrapVessel).resume();
   }
 
   async stop(instance: Instance): Promise<void> {
-    await own(instance).stop();
+    await ownInstance(instance, BubblewrapVessel).stop();
   }
 
   /** @throws SandboxError `sandbox.docker_required`: commands in images need an engine */
@@ -160,7 +160,7 @@ export class BubblewrapSandbox implements Sandbox {
       digest: instance.spec.digest,
       runtime: instance.spec.runtime,
       state: instance.paused ? "paused" : "running",
-      memory_bytes: await instance.memoryBytes(),
+      memory_bytes: await instance.vessel.memoryBytes(),
       started_at: instance.started_at,
     }));
     const unknown = { installation, pack_id: "", digest: "", runtime: "", state: "left", started_at: null };
@@ -191,13 +191,13 @@ export class BubblewrapSandbox implements Sandbox {
     await rm(this.#sockets, { recursive: true, force: true }).catch(() => {});
   }
 
-  async #startInstance(spec: InstanceSpec, known: Known, signal: AbortSignal | undefined): Promise<BubblewrapInstance> {
+  async #startInstance(spec: InstanceSpec, known: Known, signal: AbortSignal | undefined): Promise<VesselInstance<BubblewrapVessel>> {
     const socketMounts = Object.entries(spec.sockets).map(([name, source]): Mount => ({
       source,
       target: `${SOCKET_TARGET}/${name}`,
       read_only: true,
     }));
-    const { userData, socketBase, runnerRoot, clock } = this.#deps;
+    const { userData, socketBase, runnerRoot, clock, logger } = this.#deps;
     const seccomp = seccompProgram();
     if (seccomp === null) throw new SandboxError("sandbox.engine_weak", "there is no filter program for this machine");
     const [root, fileSources] = await Promise.all([
@@ -235,7 +235,14 @@ export class BubblewrapSandbox implements Sandbox {
       if (cause instanceof SandboxError) throw cause;
       throw new SandboxError("sandbox.start_failed", "the sandbox's control group could not be made", { cause });
     }
-    return await BubblewrapInstance.start({ clock, spec, command, seccomp, cgroup, sockets }, signal);
+    const onWords = (words: string): void => logger.log("debug", "a sandbox ended by itself", { said: words });
+    try {
+      const vessel = new BubblewrapVessel({ command, seccomp, cgroup, onWords });
+      return await VesselInstance.start({ clock, spec, sockets, vessel }, signal);
+    } catch (cause) {
+      if (cause instanceof SandboxError) throw cause;
+      throw new SandboxError("sandbox.start_failed", "the sandbox did not start", { cause });
+    }
   }
 
   /** Passes while the machine was last seen well; a stale good answer is renewed beside the start, not before it. */
@@ -341,9 +348,4 @@ async function fileSourcesOf(mounts: readonly Mount[]): Promise<ReadonlySet<stri
     mounts.map(async ({ source }) => ((await lstat(source).catch(() => null))?.isFile() === true ? source : null)),
   );
   return new Set(kinds.filter((source) => source !== null));
-}
-
-function own(instance: Instance): BubblewrapInstance {
-  if (!(instance instanceof BubblewrapInstance)) throw new SandboxError("sandbox.start_failed", "the instance belongs to another sandbox");
-  return instance;
 }

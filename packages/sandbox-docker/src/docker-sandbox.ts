@@ -14,10 +14,10 @@ import type {
   Sandbox,
   SandboxProbe,
 } from "@rumi/sandbox";
-import { checkMounts, InstanceSockets, isRunnerReadable, SandboxError } from "@rumi/sandbox";
+import { checkMounts, InstanceSockets, isRunnerReadable, ownInstance, SandboxError, VesselInstance } from "@rumi/sandbox";
 import { createContainerBody, createJobBody } from "./container-body.ts";
 import type { ContainerPlace } from "./container-body.ts";
-import { DockerInstance } from "./docker-instance.ts";
+import { DockerVessel } from "./docker-vessel.ts";
 import { runJob } from "./docker-job.ts";
 import { Engine, EngineError } from "./engine.ts";
 import { containerName, jobName, LABEL } from "./labels.ts";
@@ -66,7 +66,7 @@ export class DockerSandbox implements Sandbox {
   readonly #images: PinnedImages;
   readonly #sockets: string;
   readonly #starting = new Set<string>();
-  readonly #live = new Map<string, DockerInstance>();
+  readonly #live = new Map<string, VesselInstance<DockerVessel>>();
   readonly #jobs = new Map<string, AbortController>();
   readonly #orphans = new Set<string>();
   #probe: { readonly answer: SandboxProbe; readonly at: number } | null = null;
@@ -105,19 +105,19 @@ export class DockerSandbox implements Sandbox {
   }
 
   async run(instance: Instance, spec: RunSpec, signal?: AbortSignal): Promise<RunResult> {
-    return await own(instance).run(spec, signal);
+    return await ownInstance(instance, DockerVessel).run(spec, signal);
   }
 
   async pause(instance: Instance): Promise<void> {
-    await own(instance).pause();
+    await ownInstance(instance, DockerVessel).pause();
   }
 
   async resume(instance: Instance): Promise<void> {
-    await own(instance).resume();
+    await ownInstance(instance, DockerVessel).resume();
   }
 
   async stop(instance: Instance): Promise<void> {
-    await own(instance).stop();
+    await ownInstance(instance, DockerVessel).stop();
   }
 
   async job(spec: JobSpec, signal?: AbortSignal): Promise<JobResult> {
@@ -177,7 +177,7 @@ export class DockerSandbox implements Sandbox {
     await rm(this.#sockets, { recursive: true, force: true }).catch(() => {});
   }
 
-  async #startInstance(spec: InstanceSpec, signal: AbortSignal | undefined): Promise<DockerInstance> {
+  async #startInstance(spec: InstanceSpec, signal: AbortSignal | undefined): Promise<VesselInstance<DockerVessel>> {
     const image = await this.#images.use(spec.runtime);
     if (image === null) throw new SandboxError("sandbox.image_missing", `the image for ${spec.runtime} is not there`);
     const socketMounts = Object.entries(spec.sockets).map(([name, source]): Mount => ({
@@ -194,32 +194,21 @@ export class DockerSandbox implements Sandbox {
       ...(socketGid === undefined ? {} : { gid: socketGid }),
       ...(socketMode === undefined ? {} : { mode: socketMode }),
     });
-    let handedOver = false;
-    try {
-      const body = createContainerBody(spec, {
-        ...this.#place(),
-        imageId: image.id,
-        imageEnvNames: image.envNames,
-        runnerRoot: this.#deps.runnerRoot,
-        runnerSockets: sockets.folder,
-      });
-      handedOver = true;
-      return await DockerInstance.start(
-        {
-          engine: this.#engine,
-          clock: this.#deps.clock,
-          spec,
-          name: containerName(spec),
-          body,
-          sockets,
-          onEngineLost: () => this.#engineLost(),
-          onOrphan: (id) => this.#orphans.add(id),
-        },
-        signal,
-      );
-    } finally {
-      if (!handedOver) await sockets[Symbol.asyncDispose]();
-    }
+    const vessel = new DockerVessel({
+      engine: this.#engine,
+      name: containerName(spec),
+      createBody: () =>
+        createContainerBody(spec, {
+          ...this.#place(),
+          imageId: image.id,
+          imageEnvNames: image.envNames,
+          runnerRoot: this.#deps.runnerRoot,
+          runnerSockets: sockets.folder,
+        }),
+      onEngineLost: () => this.#engineLost(),
+      onOrphan: (id) => this.#orphans.add(id),
+    });
+    return await VesselInstance.start({ clock: this.#deps.clock, spec, sockets, vessel }, signal);
   }
 
   #place(): Pick<ContainerPlace, "installation" | "ociRuntime" | "socketGids"> {
@@ -348,11 +337,6 @@ export class DockerSandbox implements Sandbox {
     }
     return new SandboxError("sandbox.start_failed", "the engine did not start the container", { cause: error });
   }
-}
-
-function own(instance: Instance): DockerInstance {
-  if (!(instance instanceof DockerInstance)) throw new SandboxError("sandbox.start_failed", "the instance belongs to another sandbox");
-  return instance;
 }
 
 function reasonOf(error: unknown): string {

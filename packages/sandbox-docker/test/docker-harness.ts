@@ -10,8 +10,13 @@ import Docker from "dockerode";
 import { DockerSandbox } from "../src/index.ts";
 import type { DockerSandboxOptions } from "../src/index.ts";
 
-/** The engine the tests use. */
-export const ENGINE_SOCKET = "/var/run/docker.sock";
+/**
+ * The engine the tests use. The contract and escape suites can be pointed at another engine, OCI runtime or Node image by hand:
+ * `RUMI_TEST_ENGINE_SOCKET`, `RUMI_TEST_OCI_RUNTIME`, `RUMI_TEST_NODE_IMAGE`.
+ */
+export const ENGINE_SOCKET = process.env["RUMI_TEST_ENGINE_SOCKET"] ?? "/var/run/docker.sock";
+const OCI_RUNTIME = process.env["RUMI_TEST_OCI_RUNTIME"];
+const NODE_IMAGE = process.env["RUMI_TEST_NODE_IMAGE"] ?? "rumi-base-node:dev";
 
 /** The folder of the hostile example packs. */
 export const HOSTILE_PACKS = new URL("../../../examples/packs", import.meta.url).pathname;
@@ -43,7 +48,13 @@ export async function dockerHarness(options: Partial<DockerSandboxOptions> = {})
         clock: systemClock,
         logger: silentLogger,
       },
-      { engineSocket: ENGINE_SOCKET, images: { python: "rumi-base-python:dev", node: "rumi-base-node:dev" }, ...options, ...over },
+      {
+        engineSocket: ENGINE_SOCKET,
+        images: { python: "rumi-base-python:dev", node: NODE_IMAGE },
+        ...(OCI_RUNTIME === undefined ? {} : { ociRuntime: OCI_RUNTIME }),
+        ...options,
+        ...over,
+      },
     );
   return {
     sandbox: again(),

@@ -15,8 +15,8 @@ import type {
   Sandbox,
   SandboxProbe,
 } from "@rumi/sandbox";
-import { checkMounts, InstanceSockets, SandboxError } from "@rumi/sandbox";
-import { HostInstance } from "./host-instance.ts";
+import { checkMounts, InstanceSockets, ownInstance, SandboxError, VesselInstance } from "@rumi/sandbox";
+import { HostVessel } from "./host-vessel.ts";
 import { killProcessesOf, processesOf } from "./marked-processes.ts";
 
 /** What every probe and every good result says. */
@@ -57,7 +57,7 @@ export class HostSandbox implements Sandbox {
   readonly #interpreters: Readonly<Record<Runtime, string>>;
   readonly #maxTimeoutMs: number;
   readonly #base: string;
-  readonly #live = new Map<string, HostInstance>();
+  readonly #live = new Map<string, VesselInstance<HostVessel>>();
   readonly #starting = new Set<string>();
   #probe: { readonly answer: SandboxProbe; readonly at: number } | null = null;
 
@@ -116,21 +116,21 @@ export class HostSandbox implements Sandbox {
   }
 
   async run(instance: Instance, spec: RunSpec, signal?: AbortSignal): Promise<RunResult> {
-    return await own(instance).run(spec, signal);
+    const timeout_ms = Math.min(spec.timeout_ms, this.#maxTimeoutMs);
+    const result = await ownInstance(instance, HostVessel).run({ ...spec, timeout_ms }, signal);
+    return result.kind === "ok" ? { ...result, warnings: [HOST_WARNING, ...result.warnings] } : result;
   }
 
-  pause(instance: Instance): Promise<void> {
-    own(instance).pause();
-    return Promise.resolve();
+  async pause(instance: Instance): Promise<void> {
+    await ownInstance(instance, HostVessel).pause();
   }
 
-  resume(instance: Instance): Promise<void> {
-    own(instance).resume();
-    return Promise.resolve();
+  async resume(instance: Instance): Promise<void> {
+    await ownInstance(instance, HostVessel).resume();
   }
 
   async stop(instance: Instance): Promise<void> {
-    await own(instance).stop();
+    await ownInstance(instance, HostVessel).stop();
   }
 
   /** @throws SandboxError `sandbox.docker_required`: commands in images need an engine */
@@ -175,7 +175,7 @@ export class HostSandbox implements Sandbox {
     await rm(this.#base, { recursive: true, force: true }).catch(() => {});
   }
 
-  async #startInstance(spec: InstanceSpec, home: string, signal: AbortSignal | undefined): Promise<HostInstance> {
+  async #startInstance(spec: InstanceSpec, home: string, signal: AbortSignal | undefined): Promise<VesselInstance<HostVessel>> {
     let sockets: InstanceSockets;
     try {
       sockets = await InstanceSockets.create(this.#base, spec.instance_id);
@@ -185,10 +185,13 @@ export class HostSandbox implements Sandbox {
     }
     const { clock, runnerRoot } = this.#deps;
     const interpreter = this.#interpreters[spec.runtime];
-    return await HostInstance.start(
-      { clock, spec, sockets, runnerRoot, home, interpreter, warning: HOST_WARNING, maxTimeoutMs: this.#maxTimeoutMs },
-      signal,
-    );
+    const vessel = new HostVessel({ spec, sockets: sockets.folder, runnerRoot, home, interpreter });
+    try {
+      return await VesselInstance.start({ clock, spec, sockets, vessel }, signal);
+    } catch (cause) {
+      if (cause instanceof SandboxError) throw cause;
+      throw new SandboxError("sandbox.start_failed", "the runner did not start", { cause });
+    }
   }
 
   #homes(): string {
@@ -198,11 +201,6 @@ export class HostSandbox implements Sandbox {
   #home(instanceId: string): string {
     return join(this.#homes(), instanceId);
   }
-}
-
-function own(instance: Instance): HostInstance {
-  if (!(instance instanceof HostInstance)) throw new SandboxError("sandbox.start_failed", "the instance belongs to another sandbox");
-  return instance;
 }
 
 async function look(interpreter: string): Promise<RuntimeImage> {

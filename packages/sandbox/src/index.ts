@@ -49,3 +49,5 @@ export { InstanceSockets, MAX_SOCKET_PATH_BYTES, RUNNER_SOCKET } from "./instanc
 export type { InstanceSocketsOptions } from "./instance-sockets.ts";
 export { CANCEL_GRACE_MS, PING_TIMEOUT_MS, READY_TIMEOUT_MS, RESULT_GRACE_MS, RunnerSession } from "./runner-session.ts";
 export type { RunnerSessionOptions, SessionFault } from "./runner-session.ts";
+export { ownInstance, VesselInstance } from "./vessel-instance.ts";
+export type { Vessel, VesselInstanceDeps } from "./vessel-instance.ts";
