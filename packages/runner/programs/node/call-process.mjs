@@ -1,9 +1,10 @@
 // One call process as the runner sees it: its pid, its end of fd 3, its log pipes.
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { readSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { FrameReader, joinFrame } from "./frames.mjs";
-import { kill } from "./hygiene.mjs";
+import { kill, removeTree } from "./hygiene.mjs";
 
 const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
 const FLAGS = ["--disable-sigusr1", "--no-warnings"];
@@ -21,13 +22,17 @@ export class CallProcess {
   #child;
   #reader;
   #on;
+  #temporary = null;
 
   /** `on` has `answer(process, frame)`, `log(process, stream, bytes)`, `broken(process, error)`, `exit(process, code, signal)`. */
   constructor(settings, warmTypeScript, checkSize, on) {
+    const base = settings.temporary[0] ?? null;
+    if (base !== null) this.#temporary = [base, `call-${randomBytes(8).toString("hex")}`];
     const setup = JSON.stringify({
       pack: settings.pack,
       nodeModules: settings.nodeModules,
-      temporary: settings.temporary[0] ?? null,
+      temporary: base,
+      own: this.#temporary?.[1] ?? null,
       reuse: settings.reuse,
       warmTypeScript,
     });
@@ -100,6 +105,12 @@ export class CallProcess {
 
   kill() {
     this.signal("SIGKILL");
+  }
+
+  /** The folder its call was given, which no later call needs. */
+  removeTemporary() {
+    if (this.#temporary !== null) removeTree(...this.#temporary);
+    this.#temporary = null;
   }
 
   close() {

@@ -22,40 +22,50 @@ export function kill(pid, signal = "SIGKILL") {
   }
 }
 
-/** Empties folders without following links. Folders inside are first moved up, so depth costs nothing. */
-export function wipe(folders) {
-  for (const folder of folders) {
-    for (const name of list(folder)) remove(folder, `${folder}/${name}`);
-  }
+const SLASH = Buffer.from("/");
+
+/**
+ * Empties folders without following links. Folders inside are first moved up, so depth costs nothing. Names are bytes:
+ * what a call wrote need not be text. A folder of ours that a call closed gets its mode back.
+ */
+export function wipe(folders, modes) {
+  folders.forEach((folder, index) => {
+    attempt(() => chmodSync(folder, modes[index]));
+    for (const name of list(folder)) removeTree(folder, name);
+  });
 }
 
 function list(folder) {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder, "buffer");
   } catch {
     return [];
   }
 }
 
-function remove(base, path) {
-  const pending = [path];
+/** Removes `name` (bytes or text) in the folder `base`, whatever it is. */
+export function removeTree(base, name) {
+  const pending = [below(base, name)];
   for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
-    if (!attempt(() => rmdirSync(folder))) {
-      attempt(() => chmodSync(folder, 0o700));
-      for (const name of list(folder)) {
-        const item = `${folder}/${name}`;
-        if (attempt(() => unlinkSync(item))) continue;
-        const moved = `${base}/.gone-${process.hrtime.bigint()}`;
-        attempt(() => {
-          if (!lstatSync(item).isDirectory()) return;
-          chmodSync(item, 0o700);
-          renameSync(item, moved);
-          pending.push(moved);
-        });
-      }
-      if (!attempt(() => rmdirSync(folder))) attempt(() => unlinkSync(folder));
+    if (attempt(() => rmdirSync(folder)) || attempt(() => unlinkSync(folder))) continue;
+    if (!attempt(() => chmodSync(folder, 0o700))) continue;
+    for (const inside of list(folder)) {
+      const item = below(folder, inside);
+      if (attempt(() => unlinkSync(item))) continue;
+      const moved = below(base, `.gone-${process.hrtime.bigint()}`);
+      attempt(() => {
+        if (!lstatSync(item).isDirectory()) return;
+        chmodSync(item, 0o700);
+        renameSync(item, moved);
+        pending.push(moved);
+      });
     }
+    attempt(() => rmdirSync(folder));
   }
+}
+
+function below(folder, name) {
+  return Buffer.concat([Buffer.from(folder), SLASH, Buffer.from(name)]);
 }
 
 function attempt(action) {

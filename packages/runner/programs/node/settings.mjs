@@ -1,4 +1,5 @@
 // What the host's `hello` says, checked; and the folders of this instance.
+import { statSync } from "node:fs";
 import { FrameError } from "./frames.mjs";
 
 export const PROTOCOL = 1;
@@ -23,12 +24,21 @@ export function readHello(hello) {
     pack: trim(roots.pack ?? "/pack"),
     nodeModules: trim(roots.node_modules ?? "/node_modules"),
     temporary: temporary.map(trim),
+    temporaryModes: temporary.map(modeOf),
   };
 }
 
 function count(value) {
   if (!Number.isSafeInteger(value) || value < 0) throw new FrameError("the hello lacks a number");
   return value;
+}
+
+function modeOf(path) {
+  try {
+    return statSync(path).mode & 0o7777;
+  } catch {
+    return 0o700;
+  }
 }
 
 function trim(path) {

@@ -8,8 +8,15 @@ import { PROTOCOL, readHello } from "./settings.mjs";
 const TICK_MS = 100;
 const REFILL_DELAY_MS = 20;
 const LEFTOVER_MS = 500;
+const SPAWN_PAUSE_MS = 100;
 const MAX_HOST_BACKLOG = 1024 * 1024;
+// What a piece counts beside its bytes, so that many small ones cannot flood the host; the first ones are free of it.
+const CHUNK_COST = 16;
+const MAX_FREE_CHUNKS = 4096;
 const MAX_TEXT = 16384;
+// Texts are dropped when a header would grow too long with them.
+const MAX_RESULT_HEADER_BYTES = 60 * 1024;
+const WORDY_FIELDS = ["warnings", "traceback", "message", "exception_type"];
 const MAX_WARNINGS = 32;
 const ANSWERS = new Set(["ok", "block_error", "module_load_error", "no_run_function", "invalid_output", "response_too_large"]);
 const CANCELLED = Object.freeze({ kind: "cancelled", message: "cancelled" });
@@ -31,6 +38,7 @@ export class Supervisor {
   #draining = false;
   #faulted = false;
   #typeScript = false;
+  #spawnAgainAt = 0;
   #refillTimer = null;
   #tick = null;
   #oom = new OomKills();
@@ -109,7 +117,7 @@ export class Supervisor {
   #exit() {
     for (const process of [...this.#calls.values(), ...this.#spares, ...this.#dying]) process.kill();
     if (process.pid === 1) kill(-1);
-    if (this.#settings !== null) wipe(this.#settings.temporary);
+    if (this.#settings !== null) wipe(this.#settings.temporary, this.#settings.temporaryModes);
     process.exit(0);
   }
 
@@ -174,8 +182,9 @@ export class Supervisor {
     const call = process.call;
     if (call === null) throw new FrameError("an answer without a call");
     if (header.kind === "chunk") {
-      call.chunked += payload.length;
-      if (call.chunked > call.limit) throw new ResultTooLarge();
+      if (payload.length === 0) throw new FrameError("a piece without bytes");
+      call.chunked += payload.length + CHUNK_COST;
+      if (call.chunked > call.limit + CHUNK_COST * MAX_FREE_CHUNKS) throw new ResultTooLarge();
       process.drainLogs();
       this.#send({ type: "chunk", call_id: call.id }, payload);
       return;
@@ -206,6 +215,7 @@ export class Supervisor {
     process.gone = true;
     process.kill();
     if (process.call !== null && !process.ended) this.#end(process, this.#deathOf(process, code, signal));
+    process.removeTemporary();
     if (this.#dying.delete(process)) process.afterwards?.();
     const index = this.#spares.indexOf(process);
     if (index >= 0) this.#spares.splice(index, 1);
@@ -269,7 +279,9 @@ export class Supervisor {
   #result(call, result, payload) {
     clearTimeout(call.timer);
     const dropped = call.dropped > 0 ? { log_dropped: call.dropped } : {};
-    this.#send({ type: "result", call_id: call.id, ...result, ...dropped }, payload);
+    const header = { type: "result", call_id: call.id, ...result, ...dropped };
+    if (Buffer.byteLength(JSON.stringify(header)) > MAX_RESULT_HEADER_BYTES) for (const name of WORDY_FIELDS) delete header[name];
+    this.#send(header, payload);
   }
 
   #deathOf(process, code, signal) {
@@ -290,7 +302,7 @@ export class Supervisor {
   #clear() {
     if (this.#calls.size === 0 && this.#dying.size === 0) {
       this.#sweep();
-      wipe(this.#settings.temporary);
+      wipe(this.#settings.temporary, this.#settings.temporaryModes);
       if (this.#tick !== null) clearInterval(this.#tick);
       this.#tick = null;
     }
@@ -324,6 +336,15 @@ export class Supervisor {
 
   /** Starting a process takes this one's time: it waits until a call is done, or has shown that it takes long. */
   #refillLater() {
+    const pause = this.#spawnAgainAt - performance.now();
+    if (pause > 0) {
+      this.#refillTimer ??= setTimeout(() => {
+        this.#refillTimer = null;
+        this.#refill();
+        this.#refillLaterIfShort();
+      }, pause + 1);
+      return;
+    }
     if (this.#spares.length === 0 && this.#waiting.length > 0) {
       this.#refill();
       return;
@@ -337,6 +358,10 @@ export class Supervisor {
     );
   }
 
+  #refillLaterIfShort() {
+    if (this.#spares.length < this.#settings.spares || this.#waiting.length > 0) this.#refillLater();
+  }
+
   #refill() {
     const serving = this.#settings.reuse ? this.#calls.size : 0;
     while (this.#spares.length + serving < this.#settings.spares && !this.#faulted) {
@@ -347,14 +372,18 @@ export class Supervisor {
     this.#startWaiting();
   }
 
+  /** Null when the instance has no room for one more now: the next try comes later, or its failures would outrun everything. */
   #spawn() {
+    if (performance.now() < this.#spawnAgainAt) return null;
     const process = new CallProcess(this.#settings, this.#typeScript, (owner, size) => this.#checkSize(owner, size), {
       answer: (owner, frame) => this.#onAnswer(owner, frame),
       broken: (owner, error) => this.#onBroken(owner, error),
       exit: (owner, code, signal) => this.#onExit(owner, code, signal),
       log: (owner, stream, bytes) => this.#onLog(owner, stream, bytes),
     });
-    return process.pid === undefined ? null : process;
+    if (process.pid !== undefined) return process;
+    this.#spawnAgainAt = performance.now() + SPAWN_PAUSE_MS;
+    return null;
   }
 
   #checkSize(process, size) {

@@ -1,5 +1,5 @@
 // The process that a call runs in. It waits on fd 3, imports the pack only when its call comes, answers on fd 3.
-import { mkdtempSync, read } from "node:fs";
+import { mkdirSync, mkdtempSync, read } from "node:fs";
 import * as nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
 import { argumentsOf, entryOf, settle } from "./calling.mjs";
@@ -129,6 +129,16 @@ function answer([header, payload]) {
 
 function makeTemporary() {
   if (setup.temporary === null || temporary !== null) return;
-  temporary = mkdtempSync(`${setup.temporary}/call-`);
+  temporary = `${setup.temporary}/${setup.own}`;
+  try {
+    mkdirSync(temporary, { mode: 0o700 });
+  } catch {
+    // Its name was guessed, or there is no room: another, else none.
+    try {
+      temporary = mkdtempSync(`${setup.temporary}/call-`);
+    } catch {
+      temporary = setup.temporary;
+    }
+  }
   process.env.TMPDIR = temporary;
 }

@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import select
 
 MAX_HEADER_BYTES = 64 * 1024
 # Small, so that no read asks the kernel for fresh pages; a long payload is read straight into its own buffer.
@@ -64,6 +65,10 @@ class FrameReader:
         self._raw = None
         self._body = None
         self._filled = 0
+
+    def pending(self):
+        """True while there is something to read or the stream's end was not seen yet, as far as one look tells."""
+        return select.select((self.fd,), (), (), 0)[0] != []
 
     def read(self):
         """`(frames, open)`: whole frames `(header, raw header bytes, payload)` so far; `open` is False at the stream's end."""

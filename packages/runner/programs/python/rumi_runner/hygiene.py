@@ -12,6 +12,7 @@ class Hygiene:
     def __init__(self, children, temporary_folders):
         self._children = children
         self._folders = temporary_folders
+        self._modes = [_mode(folder) for folder in temporary_folders]
         self._first = os.getpid() == 1
 
     def unknown(self, known):
@@ -52,7 +53,10 @@ class Hygiene:
             os.mkdir(folder, 0o700)
         except FileExistsError:
             _remove(folder)
-            os.makedirs(folder, 0o700, exist_ok=True)
+            try:
+                os.mkdir(folder, 0o700)
+            except OSError:
+                pass
         except OSError:
             pass
 
@@ -61,8 +65,10 @@ class Hygiene:
 
     def wipe(self):
         """Empties the temporary folders. Only at 0 calls."""
-        for folder in self._folders:
+        for folder, mode in zip(self._folders, self._modes):
             try:
+                if stat.S_IMODE(os.stat(folder).st_mode) != mode:
+                    os.chmod(folder, mode)
                 names = os.listdir(folder)
             except OSError:
                 continue
@@ -74,6 +80,13 @@ class Hygiene:
         if not self.kill_everything():
             self.kill_unknown(())
         self.wipe()
+
+
+def _mode(folder):
+    try:
+        return stat.S_IMODE(os.stat(folder).st_mode)
+    except OSError:
+        return 0o700
 
 
 def _kill(pid):

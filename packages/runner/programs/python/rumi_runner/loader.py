@@ -15,6 +15,7 @@ class CodeCache:
 
     def __init__(self):
         self._codes = {}
+        self._refused = set()
         self._roots = ()
         self._root_of = {}
         self.compiled = []
@@ -46,24 +47,30 @@ class CodeCache:
                 self._root_of[file] = root
         return root
 
-    def learn(self, paths):
-        """Compiles more files ahead; `paths` is a claim of pack code. True when something new is here."""
-        learnt = False
+    def wanted(self, paths):
+        """Those of `paths`, a claim of pack code, that may be compiled ahead and are not yet."""
+        wanted = []
         for path in paths:
-            if len(self._codes) >= MAX_CACHED_FILES:
+            if len(self._codes) + len(self._refused) + len(wanted) >= MAX_CACHED_FILES:
                 break
-            if type(path) is not str or path in self._codes or "/../" in path or not self.covers(path):
+            if type(path) is not str or path in self._codes or path in self._refused or path in wanted:
+                continue
+            if not self.covers(path) or os.path.normpath(path) != path:
                 continue
             try:
-                if os.stat(path).st_size > MAX_CACHED_FILE_BYTES:
-                    continue
-                with open(path, "rb") as file:
-                    source = file.read(MAX_CACHED_FILE_BYTES + 1)
-                self._codes[path] = compile(source, path, "exec", dont_inherit=True)
-                learnt = True
-            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+                if os.stat(path).st_size <= MAX_CACHED_FILE_BYTES:
+                    wanted.append(path)
+            except (OSError, ValueError):
                 continue
-        return learnt
+        return wanted
+
+    def put(self, wanted, compiled):
+        """Keeps `compiled`, pairs of a path and its code; what is missing of `wanted` is not asked for again. True when something is new."""
+        known = len(self._codes)
+        for path, code in compiled:
+            self._codes[path] = code
+        self._refused.update(path for path in wanted if path not in self._codes)
+        return len(self._codes) > known
 
 
 class SourceLoader(SourceFileLoader):

@@ -9,9 +9,10 @@ import sys
 import time
 
 from . import calling, child, failures, loader, values  # noqa: F401  (inherited by every child)
-from .frames import FrameError, FrameReader, FrameWriter, encode_header
+from .frames import MAX_HEADER_BYTES, FrameError, FrameReader, FrameWriter, encode_header
 from .hygiene import Hygiene
 from .kernel import Children, OomKills, OomScore, adopt_orphans, forbid_inspection
+from .learner import Learner
 from .process import CallProcess
 from .settings import PROTOCOL, Settings
 
@@ -23,6 +24,11 @@ LOG_DELAY = 0.01
 LOG_READ_BYTES = 65536
 MAX_LAST_READS = 16
 MAX_HOST_BACKLOG = 1024 * 1024
+# What a piece counts beside its bytes, so that many small ones cannot flood the host.
+CHUNK_COST = 16
+MAX_FREE_CHUNKS = 4096
+# A dead process's channel holds less than this many reads.
+MAX_LAST_FRAMES = 64
 READ = select.EPOLLIN
 CANCELLED = {"kind": "cancelled", "message": "cancelled"}
 TIMEOUT = {"kind": "timeout", "message": "the call did not end by its deadline"}
@@ -70,6 +76,7 @@ class Supervisor:
         self._draining = False
         self._next_tick = 0.0
         self._short = False
+        self._learner = None
         self._warnings = []
 
     def warn(self, text):
@@ -87,6 +94,8 @@ class Supervisor:
                     handler(events)
             if self._short and not ready:
                 self._refill(rehearsed=True)
+            if self._learner is not None and time.monotonic() >= self._learner.deadline:
+                self._learnt()
             if self._calls or self._waiting:
                 self._watch_clock()
             if self._draining and not self._calls and not self._waiting and not self._host.backlog:
@@ -94,7 +103,7 @@ class Supervisor:
 
     def _timeout(self):
         if not self._calls:
-            return REFILL_AFTER if self._short else TICK if self._waiting else -1
+            return REFILL_AFTER if self._short else TICK if self._waiting or self._learner is not None else -1
         now = time.monotonic()
         wait = REFILL_AFTER_BUSY if self._short else TICK
         for process in self._calls.values():
@@ -118,6 +127,9 @@ class Supervisor:
                 self._end(process, CANCELLED.copy())
             elif now >= call.deadline:
                 self._end(process, CANCELLED.copy() if call.cancelled else TIMEOUT.copy())
+        for call in [call for call in self._waiting if now >= call.deadline]:
+            self._waiting.remove(call)
+            self._result(call, TIMEOUT.copy(), None)
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self._on_tick()
@@ -127,8 +139,11 @@ class Supervisor:
         self._hygiene.kill_unknown(self._known(), wait=False)
         for process in list(self._calls.values()):
             if process.call is not None and process.ended():
-                self._on_process(process, READ)
-                if process.call is not None:
+                call = process.call
+                for _ in range(MAX_LAST_FRAMES):
+                    if process.call is call and process.reader.pending():
+                        self._on_process(process, READ)
+                if process.call is call:
                     self._on_death(process)
         self._next()
 
@@ -230,6 +245,8 @@ class Supervisor:
     def _leave(self, status=0):
         """Never returns."""
         processes = [*self._calls.values(), *self._spares]
+        if self._learner is not None:
+            processes.append(self._learner)
         for process in processes:
             process.kill()
         if self._settings is not None:
@@ -257,6 +274,8 @@ class Supervisor:
             if process.temporary is not None and not process.prepared:
                 self._hygiene.make(process.temporary)
                 process.prepared = True
+            # Another call may have stopped it.
+            process.signal(signal.SIGCONT)
             try:
                 kept = process.writer.write(len(call.raw).to_bytes(4, "big"), call.raw, call.payload)
             except OSError:
@@ -293,7 +312,11 @@ class Supervisor:
     def _on_process(self, process, events):
         """Something on a call process's fd 3."""
         call = process.call
-        if events & select.EPOLLOUT and not process.writer.flush():
+        try:
+            if events & select.EPOLLOUT and not process.writer.flush():
+                self._poll.modify(process.fd, READ)
+        except OSError:
+            # It will take no more of its call; what it said before still counts.
             self._poll.modify(process.fd, READ)
         if not events & ~select.EPOLLOUT:
             return
@@ -320,13 +343,15 @@ class Supervisor:
         call = process.call
         kind = header.get("kind")
         if kind == "chunk":
-            call.chunked += len(payload)
-            if call.chunked > call.result_limit:
+            if not payload:
+                raise FrameError("a piece without bytes")
+            call.chunked += len(payload) + CHUNK_COST
+            if call.chunked > call.result_limit + CHUNK_COST * MAX_FREE_CHUNKS:
                 raise ResultTooLarge
             self._drain_logs(process)
             self._send({"type": "chunk", "call_id": call.id}, payload)
             return False
-        if kind not in ANSWERS:
+        if type(kind) is not str or kind not in ANSWERS:
             raise FrameError("an answer of unknown kind")
         if call.cancelled:
             self._end(process, CANCELLED.copy())
@@ -393,6 +418,9 @@ class Supervisor:
         result["call_id"] = call.id
         if call.dropped:
             result["log_dropped"] = call.dropped
+        if len(encode_header(result)) > MAX_HEADER_BYTES - HEADER_SLACK:
+            for name in WORDY_FIELDS:
+                result.pop(name, None)
         self._send(result, payload)
 
     def _next(self):
@@ -410,7 +438,9 @@ class Supervisor:
             if not self._calls and hygiene.kill_everything():
                 for spare in list(self._spares):
                     self._drop(spare)
-                known = ()
+                if self._learner is not None:
+                    self._learnt()
+                known = self._known()
             if hygiene.kill_unknown(known):
                 self._fault("leftovers", "processes of a call could not be ended")
         if not self._calls:
@@ -424,6 +454,8 @@ class Supervisor:
     def _known(self):
         known = {process.pid for process in self._spares}
         known.update(process.pid for process in self._calls.values())
+        if self._learner is not None:
+            known.add(self._learner.pid)
         return known
 
     def _refill(self, rehearsed):
@@ -480,8 +512,32 @@ class Supervisor:
             self._poll.unregister(fd)
 
     def _learn(self, paths):
-        """Compiles what the call had to compile, then replaces the spares by ones that have it."""
-        if self._reuse or not self._cache.learn(paths):
+        """Has compiled what the call had to compile. Sources may be made to take for ever: never done in this process."""
+        if self._reuse or self._learner is not None:
+            return
+        wanted = self._cache.wanted(paths)
+        if not wanted:
+            return
+        self._oom_score.raise_()
+        try:
+            self._learner = Learner.fork(wanted)
+        except OSError:
+            return
+        finally:
+            self._oom_score.restore()
+        self._handlers[self._learner.fd] = lambda _events: self._on_learner()
+        self._poll.register(self._learner.fd, READ)
+
+    def _on_learner(self):
+        if self._learner.read():
+            self._learnt()
+
+    def _learnt(self):
+        """Takes what was compiled and replaces the spares by ones that have it."""
+        learner = self._learner
+        self._learner = None
+        self._unwatch(learner.fd)
+        if not self._cache.put(learner.wanted, learner.finish()):
             return
         gc.freeze()
         for process in list(self._spares):
@@ -532,6 +588,10 @@ def _is_text(value):
 def _is_texts(value):
     return type(value) is list and len(value) <= values.MAX_WARNINGS and all(type(item) is str and len(item) <= 1000 for item in value)
 
+
+# Dropped when a header would grow too long with them: escaped, a text may take twelve times its length.
+WORDY_FIELDS = ("warnings", "traceback", "message", "exception_type")
+HEADER_SLACK = 256
 
 ANSWER_FIELDS = (
     ("message", _is_text),
