@@ -5,6 +5,7 @@ import { MIB, systemClock } from "@rumi/core";
 import type { Digest, JsonValue, Logger, PackId } from "@rumi/core";
 import { runnerRoot } from "@rumi/runner";
 import type { Instance, InstanceSpec, Runtime, Sandbox } from "@rumi/sandbox";
+import { BubblewrapSandbox } from "@rumi/sandbox-bubblewrap";
 import { DockerSandbox } from "@rumi/sandbox-docker";
 import { temporaryFolder } from "@rumi/testkit";
 import type { TemporaryFolder } from "@rumi/testkit";
@@ -25,25 +26,24 @@ export class Place implements AsyncDisposable {
   readonly installation: string;
   readonly #temporary: TemporaryFolder;
 
-  private constructor(temporary: TemporaryFolder) {
+  private constructor(temporary: TemporaryFolder, adapter: "docker" | "bubblewrap") {
     this.#temporary = temporary;
     this.folder = temporary.path;
     this.installation = randomBytes(16).toString("hex");
-    this.sandbox = new DockerSandbox(
-      {
-        installation: this.installation,
-        socketBase: join(this.folder, "s"),
-        runnerRoot: runnerRoot(),
-        userData: join(this.folder, "user_data"),
-        clock: systemClock,
-        logger: quiet,
-      },
-      { engineSocket: ENGINE_SOCKET, images: IMAGES },
-    );
+    const deps = {
+      installation: this.installation,
+      socketBase: join(this.folder, "s"),
+      runnerRoot: runnerRoot(),
+      userData: join(this.folder, "user_data"),
+      clock: systemClock,
+      logger: quiet,
+    };
+    this.sandbox =
+      adapter === "docker" ? new DockerSandbox(deps, { engineSocket: ENGINE_SOCKET, images: IMAGES }) : new BubblewrapSandbox(deps);
   }
 
-  static async open(): Promise<Place> {
-    const place = new Place(await temporaryFolder("rumi-bench-"));
+  static async open(adapter: "docker" | "bubblewrap" = "docker"): Promise<Place> {
+    const place = new Place(await temporaryFolder("rumi-bench-"), adapter);
     await mkdir(join(place.folder, "s"), { mode: 0o700 });
     await mkdir(join(place.folder, "pack"));
     for (const file of ["hello.py", "hello.mjs", "back.py"]) await copyFile(join(PROGRAMS, file), join(place.folder, "pack", file));

@@ -1,12 +1,13 @@
 // Measures the main paths beside the limits of the machine it runs on, in one run: `npm run bench`. Prints a table; asserts nothing.
 //
-//   [-- --only=raw,port,cold,memory,flow,http] [--scale=1] [--json FILE]
+//   [-- --only=raw,port,cold,memory,flow,http,bubblewrap] [--scale=1] [--json FILE]
 import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { engine } from "./engine.ts";
 import { Place } from "./place.ts";
 import { Report } from "./report.ts";
+import { bubblewrap } from "./sections/bubblewrap.ts";
 import { cold } from "./sections/cold.ts";
 import { flows } from "./sections/flows.ts";
 import { http } from "./sections/http.ts";
@@ -15,7 +16,7 @@ import { rawSocket } from "./sections/raw-socket.ts";
 import { sandboxPort } from "./sections/sandbox-port.ts";
 import { compareWithTargets } from "./targets.ts";
 
-const SECTIONS = ["raw", "port", "cold", "memory", "flow", "http"] as const;
+const SECTIONS = ["raw", "port", "cold", "memory", "flow", "http", "bubblewrap"] as const;
 
 const { values } = parseArgs({
   options: { only: { type: "string", default: SECTIONS.join(",") }, scale: { type: "string", default: "1" }, json: { type: "string" } },
@@ -52,6 +53,8 @@ if (version === null) {
   await section("flow", () => flows(report, place, scale));
   await section("http", () => http(report, true, scale));
 }
+
+await section("bubblewrap", () => bubblewrap(report, scale));
 
 compareWithTargets(report);
 console.log(`\n${machine}; ${((performance.now() - started) / 1000).toFixed(0)} s\n\n${report.text()}`);

@@ -55,7 +55,7 @@ export async function cold(report: Report, place: Place, scale: number): Promise
 }
 
 /** Times `start`; what it answers cleans up and is not timed. */
-async function measured(count: number, start: () => Promise<() => Promise<unknown>>): ReturnType<typeof closedLoop> {
+export async function measured(count: number, start: () => Promise<() => Promise<unknown>>): ReturnType<typeof closedLoop> {
   let cleanUp: (() => Promise<unknown>) | null = null;
   const times: number[] = [];
   for (let turn = 0; turn <= count; turn++) {

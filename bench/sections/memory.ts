@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { MIB } from "@rumi/core";
 import type { Instance, Runtime } from "@rumi/sandbox";
 import { rest } from "../measure.ts";
 import type { Place } from "../place.ts";
@@ -6,14 +7,15 @@ import type { Report } from "../report.ts";
 
 const CONTAINERS = 8;
 const SETTLE_MS = 2000;
+const DOCKER = { prefix: "", name: "container" } as const;
 
-/** What one idle warm container costs the machine, everything in: processes, the engine's shim, page tables. */
-export async function memory(report: Report, place: Place): Promise<void> {
+/** What one idle warm instance costs the machine, everything in: processes, the engine's shim, page tables. */
+export async function memory(report: Report, place: Place, of: { readonly prefix: string; readonly name: string } = DOCKER): Promise<void> {
   for (const [id, what, runtime, reuse, file] of [
-    ["memory.python", "memory per idle warm container, Python", "python", false, "hello.py"],
-    ["memory.python.reuse", "memory per idle warm container, Python reuse", "python", true, "hello.py"],
-    ["memory.node", "memory per idle warm container, Node single-use", "node", false, "hello.mjs"],
-    ["memory.node.reuse", "memory per idle warm container, Node reuse", "node", true, "hello.mjs"],
+    ["memory.python", "Python", "python", false, "hello.py"],
+    ["memory.python.reuse", "Python reuse", "python", true, "hello.py"],
+    ["memory.node", "Node single-use", "node", false, "hello.mjs"],
+    ["memory.node.reuse", "Node reuse", "node", true, "hello.mjs"],
   ] as const) {
     await place.sandbox.stop(await warm(place, runtime, reuse, file));
     await rest(SETTLE_MS);
@@ -22,7 +24,15 @@ export async function memory(report: Report, place: Place): Promise<void> {
     try {
       for (let made = 0; made < CONTAINERS; made++) instances.push(await warm(place, runtime, reuse, file));
       await rest(SETTLE_MS);
-      report.figure(id, `${what} (mean of ${CONTAINERS})`, (before - (await availableMb())) / CONTAINERS, "MB");
+      const groups = (await place.sandbox.list()).flatMap(({ memory_bytes: bytes }) => (bytes === null ? [] : [bytes / MIB]));
+      const counted = groups.reduce((sum, each) => sum + each, 0) / groups.length;
+      report.figure(`${of.prefix}${id}.group`, `memory in the control group of a warm ${of.name}, ${what}`, counted, "MB");
+      report.figure(
+        `${of.prefix}${id}`,
+        `memory per idle warm ${of.name}, ${what} (mean of ${CONTAINERS})`,
+        (before - (await availableMb())) / CONTAINERS,
+        "MB",
+      );
     } finally {
       await Promise.all(instances.map((instance) => place.sandbox.stop(instance)));
     }

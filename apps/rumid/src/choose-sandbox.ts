@@ -25,6 +25,8 @@ export interface ChosenSandbox {
   readonly sandbox: Sandbox;
   /** Null where the probe's own remedy is the command. */
   readonly setup: string | null;
+  /** Work that the first start of an instance would otherwise wait for. */
+  readonly prepare?: () => Promise<void>;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function chooseSandbox(config: Config, deps: SandboxDeps): Promise<
 export async function chooseStrict(config: Config, deps: SandboxDeps, allowWeak: boolean): Promise<ChosenSandbox> {
   if (config.sandbox === "bubblewrap") {
     const bubblewrap = createBubblewrap(config, deps, allowWeak);
-    return { sandbox: bubblewrap, setup: setupOf(await bubblewrap.probe({ fresh: true })) };
+    return { sandbox: bubblewrap, setup: setupOf(await bubblewrap.probe({ fresh: true })), prepare: () => bubblewrap.prepare() };
   }
   const docker = createDocker(config, deps, allowWeak);
   if (config.sandbox === "docker") return { sandbox: docker, setup: ENGINE_UP };
@@ -60,7 +62,7 @@ export async function chooseStrict(config: Config, deps: SandboxDeps, allowWeak:
   const probe = await bubblewrap.probe({ fresh: true });
   if (probe.available) {
     await docker[Symbol.asyncDispose]();
-    return { sandbox: bubblewrap, setup: null };
+    return { sandbox: bubblewrap, setup: null, prepare: () => bubblewrap.prepare() };
   }
   await bubblewrap[Symbol.asyncDispose]();
   // An engine that may not be opened has a remedy of its own.

@@ -72,6 +72,13 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   if (fresh) await copyBundledExample(paths, INSTALLATION_ROOT);
   const probe = await watch.start();
   onSandbox(probe);
+  if (probe.available && chosen.prepare !== undefined) {
+    // Beside the rest of the start; whoever needs it first waits for it, and hears why it failed.
+    const prepared = chosen
+      .prepare()
+      .catch((cause: unknown) => logger.log("debug", "the sandbox was not prepared", { error: String(cause) }));
+    stack.defer(() => prepared);
+  }
   await recordStart(foundations, probe, version);
 
   await approvals.start();
