@@ -2,9 +2,12 @@ import type { Clock } from "@rumi/core";
 import { isoTime } from "@rumi/core";
 import type { LogLine } from "@rumi/sandbox";
 
-/** Runs whose lines are kept, and characters kept over all of them. */
+/** Runs whose lines are kept, and characters kept over all of them (their lines' costs included). */
 const MAX_RUNS = 500;
 const MAX_CHARS = 16 * 1024 * 1024;
+
+/** What a kept line costs beside its text, in characters: an empty one is not free. */
+const LINE_COST = 128;
 
 /** One line that a block printed, redacted. */
 export interface RunLogLine {
@@ -36,8 +39,9 @@ export class RunLogs {
       this.#runs.set(runId, run);
     }
     run.lines.push({ ts: isoTime(this.#clock.now()), step_id: stepId, stream: line.stream, text: line.text });
-    run.chars += line.text.length;
-    this.#chars += line.text.length;
+    const cost = line.text.length + LINE_COST;
+    run.chars += cost;
+    this.#chars += cost;
     for (const [oldest, { chars }] of this.#runs) {
       if (this.#runs.size <= MAX_RUNS && this.#chars <= MAX_CHARS) break;
       this.#runs.delete(oldest);

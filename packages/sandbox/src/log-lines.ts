@@ -8,10 +8,10 @@ const CARRIAGE_RETURN = 0x0d;
 /** Cuts what one stream printed into lines of at most 8 KiB; longer ones become several. Bytes that are not UTF-8 show as U+FFFD. */
 export class LogLines {
   readonly #stream: LogLine["stream"];
-  readonly #emit: (line: LogLine) => void;
+  readonly #emit: (line: LogLine, bytes: number) => void;
   #rest: Uint8Array = Buffer.alloc(0);
 
-  constructor(stream: LogLine["stream"], emit: (line: LogLine) => void) {
+  constructor(stream: LogLine["stream"], emit: (line: LogLine, bytes: number) => void) {
     this.#stream = stream;
     this.#emit = emit;
   }
@@ -38,6 +38,6 @@ export class LogLines {
   #line(bytes: Uint8Array, start: number, end: number): void {
     const stop = end > start && bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end;
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, stop - start).toString("utf8");
-    this.#emit({ stream: this.#stream, text });
+    this.#emit({ stream: this.#stream, text }, Math.max(1, end - start));
   }
 }

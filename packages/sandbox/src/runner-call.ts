@@ -2,15 +2,25 @@ import { Buffer } from "node:buffer";
 import { jsonDepth } from "@rumi/core";
 import type { JsonValue } from "@rumi/core";
 import type { Log, Result } from "@rumi/wire";
-import { MAX_MESSAGE_BYTES, MAX_RESULT_DEPTH, MAX_TRACEBACK_BYTES, MAX_WARNINGS } from "@rumi/wire";
+import { MAX_CALL_LOG_LINES, MAX_MESSAGE_BYTES, MAX_RESULT_DEPTH, MAX_TRACEBACK_BYTES, MAX_WARNINGS } from "@rumi/wire";
 import { LogLines } from "./log-lines.ts";
-import type { RunFacts, RunFailureType, RunResult, RunSpec } from "./ports.ts";
+import type { LogLine, RunFacts, RunFailureType, RunResult, RunSpec } from "./ports.ts";
 
 /** Longest exception type and warning kept. */
 const MAX_NAME_CHARS = 256;
 
 /** A value nested deeper than the limit takes two bytes a level at least: shorter texts need no look. */
 const SHORT_PAYLOAD_BYTES = 2 * MAX_RESULT_DEPTH;
+
+/** From here on a look at the brackets pays: parsing millions of nested ones would hold everybody up. */
+const LARGE_PAYLOAD_BYTES = 64 * 1024;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
 
 /** One call between its dispatch and its result: what it printed, what came back, how it ends. */
 export class RunnerCall {
@@ -20,6 +30,7 @@ export class RunnerCall {
   #stdout: LogLines | null = null;
   #stderr: LogLines | null = null;
   #logBytes = 0;
+  #logLines = 0;
   #dropped = 0;
   #invalidChunk = false;
   cancelled = false;
@@ -32,14 +43,26 @@ export class RunnerCall {
 
   log(message: Log, bytes: Uint8Array): void {
     this.#dropped += message.dropped ?? 0;
-    const room = this.spec.max_log_bytes - this.#logBytes;
+    const room = this.#logLines < MAX_CALL_LOG_LINES ? this.spec.max_log_bytes - this.#logBytes : 0;
     const kept = bytes.length <= room ? bytes : bytes.subarray(0, Math.max(0, room));
     this.#dropped += bytes.length - kept.length;
     this.#logBytes += kept.length;
     const emit = this.spec.on_log;
     if (emit === undefined || kept.length === 0) return;
-    if (message.stream === "stdout") (this.#stdout ??= new LogLines("stdout", emit)).push(kept);
-    else (this.#stderr ??= new LogLines("stderr", emit)).push(kept);
+    if (message.stream === "stdout") (this.#stdout ??= this.#lines("stdout", emit)).push(kept);
+    else (this.#stderr ??= this.#lines("stderr", emit)).push(kept);
+  }
+
+  /** Lines over their number are counted, not shown. */
+  #lines(stream: LogLine["stream"], emit: (line: LogLine) => void): LogLines {
+    return new LogLines(stream, (line, bytes) => {
+      this.#logLines += 1;
+      if (this.#logLines <= MAX_CALL_LOG_LINES) emit(line);
+      else {
+        this.#logBytes -= bytes;
+        this.#dropped += bytes;
+      }
+    });
   }
 
   chunk(bytes: Uint8Array): void {
@@ -112,6 +135,7 @@ function clip(text: string, maxBytes: number): string {
 }
 
 function parseValue(bytes: Uint8Array): { ok: true; value: JsonValue } | { ok: false } {
+  if (bytes.length > LARGE_PAYLOAD_BYTES && isTooDeep(bytes)) return { ok: false };
   try {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
     const value = JSON.parse(text) as JsonValue;
@@ -120,4 +144,22 @@ function parseValue(bytes: Uint8Array): { ok: true; value: JsonValue } | { ok: f
   } catch {
     return { ok: false };
   }
+}
+
+/** True when JSON text nests deeper than a result may. Of other text it says nothing of worth. */
+function isTooDeep(text: Uint8Array): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const byte = text[at];
+    if (quoted) {
+      if (byte === BACKSLASH) at += 1;
+      else if (byte === QUOTE) quoted = false;
+    } else if (byte === QUOTE) quoted = true;
+    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) {
+      depth += 1;
+      if (depth > MAX_RESULT_DEPTH) return true;
+    } else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) depth -= 1;
+  }
+  return false;
 }

@@ -18,6 +18,9 @@ export const MAX_PAYLOAD_BYTES = 2 * MAX_RESPONSE_BYTES + PAYLOAD_SLACK_BYTES;
 /** Longest log line, in bytes. Source: page "Execution", section 6. */
 export const MAX_LOG_LINE_BYTES = 8 * 1024;
 
+/** Log lines kept of one call: each costs the host time, however short it is. */
+export const MAX_CALL_LOG_LINES = 4 * 1024;
+
 /** Log bytes kept of one call. Source: page "Execution", section 11 (`RUMI_CALL_LOG_BYTES`). */
 export const MAX_CALL_LOG_BYTES = 256 * 1024;
 
