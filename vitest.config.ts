@@ -32,7 +32,7 @@ export default defineConfig({
         ssr,
         test: {
           name: "isolation",
-          include: ["packages/*/test/**/*.isolation.test.ts"],
+          include: ["packages/*/test/**/*.isolation.test.ts", "apps/*/test/**/*.isolation.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
