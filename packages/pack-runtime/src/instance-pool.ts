@@ -210,7 +210,12 @@ export class InstancePool implements AsyncDisposable {
     seat.retire(live);
     if (live.busy === 0) this.#track(this.#removeInstance(live, "drained"));
     else live.stopTimer = this.#deps.timers.after(this.#options.drainMs, () => this.#track(this.#removeInstance(live, "drained")));
-    if (seat.waiting > 0) this.#wantStart(seat);
+    this.#startForWaiting(seat);
+  }
+
+  /** Calls that wait need an instance, whatever took theirs away. */
+  #startForWaiting(seat: Seat): void {
+    if (seat.waiting > 0 && seat.current === null && seat.starting === null && !seat.dropped) this.#wantStart(seat);
   }
 
   #wantStart(seat: Seat): void {
@@ -287,6 +292,9 @@ export class InstancePool implements AsyncDisposable {
     };
     seat.current = live;
     void instance.gone.then((end) => this.#gone(live, end));
+    void instance.leaving?.then(() => {
+      if (live.removal === null && live.state !== "draining") this.#drain(live);
+    });
     this.#tickLater();
     seat.grantWaiting("cold");
     if (live.busy === 0 && this.#wanting.length > 0) this.#makeRoom();
@@ -307,7 +315,6 @@ export class InstancePool implements AsyncDisposable {
     this.#deps.logger.log("warn", "an instance went away", { pack_id: seat.seed.pack_id, runtime: seat.seed.runtime, kind: end.kind });
     this.#deps.onLost?.(seat.seed, end);
     this.#track(this.#removeInstance(live, end.message));
-    if (seat.waiting > 0 && seat.current === null && seat.starting === null) this.#wantStart(seat);
   }
 
   /** Takes the instance out of service at once and resolves when nothing of it is left. */
@@ -321,6 +328,7 @@ export class InstancePool implements AsyncDisposable {
     this.#deps.logger.log("debug", "an instance is removed", { pack_id: packId, runtime, reason });
     live.stopTimer?.();
     live.seat.forget(live);
+    this.#startForWaiting(live.seat);
     this.#dropIfUnused(live.seat);
     this.#removing += 1;
     await this.#stopQuietly(live.instance);

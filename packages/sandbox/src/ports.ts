@@ -82,6 +82,8 @@ export interface Instance {
   readonly started_at: number;
   /** Resolves once when the instance is gone for any reason; never rejects. */
   readonly gone: Promise<InstanceEnd>;
+  /** Resolves when it takes no further call, though those in flight may still end well; may never settle. Never rejects. */
+  readonly leaving?: Promise<void>;
 }
 
 export interface InstanceEnd {

@@ -219,6 +219,7 @@ test("leftovers let calls in flight finish, take no more, then ask for the insta
   const session = await runner.open();
   const call = session.run(spec("a"));
   runner.say({ type: "fault", code: "leftovers" });
+  await session.leaving;
   await sleep(5);
   expect(session.accepting).toBe(false);
   expect(await session.run(spec("b"))).toMatchObject({ kind: "instance_lost" });

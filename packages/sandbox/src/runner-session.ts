@@ -68,6 +68,7 @@ export class RunnerSession {
   readonly #decoder: FrameDecoder;
   readonly #calls = new Map<string, InFlight>();
   readonly #closed: PromiseWithResolvers<InstanceEnd>;
+  readonly #left = Promise.withResolvers<void>();
   #ready: ((message: Ready | SessionFault) => void) | null = null;
   #end: InstanceEnd | null = null;
   #leaving: SessionFault | null = null;
@@ -96,6 +97,11 @@ export class RunnerSession {
   /** Resolves once when no call will be served any more; never rejects. */
   get closed(): Promise<InstanceEnd> {
     return this.#closed.promise;
+  }
+
+  /** Resolves when the runner asked to be removed, or the session ended: no call should be given to it. Never rejects. */
+  get leaving(): Promise<void> {
+    return this.#left.promise;
   }
 
   /** Calls in flight. */
@@ -130,6 +136,7 @@ export class RunnerSession {
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat);
     this.#ready?.({ code: "start_failed", message: end.message });
     this.#closed.resolve(end);
+    this.#left.resolve();
     for (const [callId, entry] of this.#calls) {
       this.#release(callId, entry);
       entry.call.fail(CALL_END[end.kind], end.message, this.#since(entry.startedAt));
@@ -300,6 +307,7 @@ export class RunnerSession {
   #onFault(message: Fault): void {
     const fault: SessionFault = { code: message.code, message: message.message ?? `the runner reported ${message.code}` };
     this.#leaving = fault;
+    this.#left.resolve();
     if (message.code !== "leftovers") this.#fault(fault, message.code === "protocol_error" ? "protocol_error" : "instance_lost");
     else if (this.#calls.size === 0) this.#fault(fault, "instance_lost");
   }

@@ -38,6 +38,7 @@ export class VesselInstance<V extends Vessel = Vessel> implements Instance {
   readonly vessel: V;
   readonly #deps: VesselInstanceDeps<V>;
   readonly #gone = Promise.withResolvers<InstanceEnd>();
+  readonly #left = Promise.withResolvers<void>();
   #session: RunnerSession | null = null;
   #end: InstanceEnd | null = null;
   #removed: Promise<void> | null = null;
@@ -66,6 +67,10 @@ export class VesselInstance<V extends Vessel = Vessel> implements Instance {
 
   get gone(): Promise<InstanceEnd> {
     return this.#gone.promise;
+  }
+
+  get leaving(): Promise<void> {
+    return this.#left.promise;
   }
 
   /** Resolves when nothing of the instance is left; null while it lives. */
@@ -138,6 +143,7 @@ export class VesselInstance<V extends Vessel = Vessel> implements Instance {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     }
+    void this.#session.leaving.then(() => this.#left.resolve());
     void this.#session.closed.then((end) => this.#finish(end));
     void vessel.ended.then((end) => this.#finish(end));
   }

@@ -14,6 +14,7 @@ import { SandboxError } from "@rumi/sandbox";
 /** An instance of the steered sandbox: the test ends it. */
 export interface SteeredInstance extends Instance {
   readonly end: (end: InstanceEnd) => void;
+  readonly leave: () => void;
 }
 
 /** A call that the test answers. */
@@ -33,6 +34,7 @@ export class SteeredSandbox implements Sandbox {
   readonly calls: SteeredCall[] = [];
   readonly log: string[] = [];
   sweeps = 0;
+  resumeFails = false;
   /** Answers every call at once when true. */
   echo = false;
   /** The next starts fail with these, first first. */
@@ -69,7 +71,8 @@ export class SteeredSandbox implements Sandbox {
     const failure = this.startFailures.shift();
     if (failure !== undefined) throw failure;
     const { promise, resolve } = Promise.withResolvers<InstanceEnd>();
-    const instance: SteeredInstance = { spec, started_at: 0, gone: promise, end: resolve };
+    const left = Promise.withResolvers<void>();
+    const instance: SteeredInstance = { spec, started_at: 0, gone: promise, end: resolve, leaving: left.promise, leave: left.resolve };
     this.started.push(instance);
     this.#inFlight.set(spec.instance_id, new Set());
     return instance;
@@ -105,6 +108,7 @@ export class SteeredSandbox implements Sandbox {
 
   resume(instance: Instance): Promise<void> {
     this.log.push(`resume ${instance.spec.instance_id}`);
+    if (this.resumeFails) return Promise.reject(new SandboxError("sandbox.docker_required", "the engine was lost"));
     return Promise.resolve();
   }
 
