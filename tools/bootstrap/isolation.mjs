@@ -109,7 +109,7 @@ async function readFacts(root, env, yes, permissive) {
     forbidding: forbiddingSetting(readSetting),
     root: isRoot,
     sudo: isProgram("sudo", env),
-    terminal: process.stdin.isTTY === true && process.stderr.isTTY === true,
+    terminal: process.stdin.isTTY && process.stderr.isTTY,
     yes,
     declined: existsSync(mark(root, "declined")),
     failedLately: Date.now() - (statSync(mark(root, "failed"), { throwIfNoEntry: false })?.mtimeMs ?? 0) < FAILED_FOR_MS,

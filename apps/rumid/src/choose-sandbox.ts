@@ -17,8 +17,8 @@ export interface SandboxDeps {
 }
 
 /** What brings up a Docker engine, and what installs bubblewrap: the commands of this checkout. */
-export const ENGINE_UP = "sudo tools/engine-up.sh";
-export const BUBBLEWRAP_UP = "sudo tools/bubblewrap-up.sh";
+const ENGINE_UP = "sudo tools/engine-up.sh";
+const BUBBLEWRAP_UP = "sudo tools/bubblewrap-up.sh";
 
 /** Which isolation this start has, and the one command that would give it one where it has none. */
 export interface ChosenSandbox {
