@@ -44,6 +44,8 @@ const PYTHON = {
   "starve.py":
     "from tools import *\ndef run(i):\n    until = time.monotonic() + 1\n    others = siblings()\n    while time.monotonic() < until:\n        for pid in others:\n            os.kill(pid, signal.SIGSTOP)\n        time.sleep(0.001)\n    for pid in others:\n        os.kill(pid, signal.SIGKILL)\n    time.sleep(0.3)\n    return True\n",
   "freeze.py": "from tools import *\ndef run(i):\n    for pid in siblings():\n        os.kill(pid, signal.SIGSTOP)\n    return True\n",
+  "limit.py":
+    "import os, resource\ndef run(i):\n    resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))\n    return True\n",
   "lock.py":
     "import os\ndef run(i):\n    seen = os.path.exists(i['temp'] + '/secret')\n    open(i['temp'] + '/secret', 'w').close()\n    os.chmod(i['temp'], 0)\n    return seen\n",
   "look.py": "import os\ndef run(i):\n    os.chmod(i['temp'], 0o700)\n    return [n for n in os.listdir(i['temp']) if not n.startswith('call-')]\n",
@@ -157,4 +159,14 @@ test("X24 the temporary folder of a call goes with the call, also while others r
   expect(all.map((name) => `${runner.temp}/${name}`)).toContain(mine);
   expect(all).toHaveLength(2);
   await long;
+});
+
+test("a runner whose means a call took away asks to be removed, instead of serving no call ever again", async () => {
+  await using runner = await startRunner("python", { files: PYTHON });
+  await runner.call("echo.py", 1);
+  await runner.call("limit.py");
+  const kinds: string[] = [];
+  for (let n = 0; n < 5 && runner.faults.length === 0; n += 1) kinds.push((await runner.call("echo.py", n, { timeout_ms: 2000 })).kind);
+  expect(kinds).not.toContain("timeout");
+  expect(runner.faults).toMatchObject([{ code: "start_failed" }]);
 });

@@ -140,7 +140,14 @@ export class Supervisor {
     while (this.#waiting.length > 0 && this.#calls.size < this.#settings.slots && !this.#faulted) {
       if (this.#calls.size === 0 && this.#dying.size > 0) return;
       const process = this.#spares.shift() ?? this.#spawn();
-      if (process === null) return;
+      if (process === null) {
+        // With nothing of a call left that could hold it up it will not get better.
+        if (this.#calls.size === 0) {
+          this.#fault("start_failed", "no process could be started for a call");
+          this.#leave();
+        }
+        return;
+      }
       const call = this.#waiting.shift();
       if (call.announced) this.#send({ type: "started", call_id: call.id });
       process.call = call;
@@ -374,7 +381,7 @@ export class Supervisor {
 
   /** Null when the instance has no room for one more now: the next try comes later, or its failures would outrun everything. */
   #spawn() {
-    if (performance.now() < this.#spawnAgainAt) return null;
+    if (this.#calls.size > 0 && performance.now() < this.#spawnAgainAt) return null;
     const process = new CallProcess(this.#settings, this.#typeScript, (owner, size) => this.#checkSize(owner, size), {
       answer: (owner, frame) => this.#onAnswer(owner, frame),
       broken: (owner, error) => this.#onBroken(owner, error),

@@ -267,6 +267,9 @@ class Supervisor:
         while True:
             process = self._spares.pop(0) if self._spares else self._fork(rehearsed=False)
             if process is None:
+                if not self._calls:
+                    # Nothing of a call is left that could hold it up: it will not get better.
+                    self._fault("start_failed", "no process could be started for a call")
                 self._waiting.insert(0, call)
                 return
             process.call = call
