@@ -140,7 +140,7 @@ export class InterpreterRoots {
       const sources = [...new Set(closure.files.map((file) => file.source))];
       const made_from = await fingerprint(sources);
       await this.#write({ format: FORMAT, runtime, interpreter, digest, tree: await statTree(folder), made_from, sources, files: entries });
-      this.#deps.logger.log("info", "unpacked a root", { runtime, digest, files: entries.length });
+      this.#deps.logger.log("debug", "unpacked a root", { runtime, digest, files: entries.length });
       return { digest, folder };
     } catch (cause) {
       await removeTree(draft).catch(() => {});
