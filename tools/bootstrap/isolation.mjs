@@ -97,8 +97,7 @@ async function readFacts(root, env, yes, permissive) {
   const chosen = env["RUMI_SANDBOX"];
   const sandbox = chosen === "docker" || chosen === "bubblewrap" ? chosen : "auto";
   const isRoot = process.getuid?.() === 0;
-  const bubblewrap =
-    ["bwrap", "unshare", ...(isRoot ? ["setpriv"] : [])].every((name) => isProgram(name, env)) && existsSync("/usr/bin/python3");
+  const bubblewrap = isInstalled(env);
   return {
     platform: process.platform,
     sandbox,
@@ -114,6 +113,12 @@ async function readFacts(root, env, yes, permissive) {
     declined: existsSync(mark(root, "declined")),
     failedLately: Date.now() - (statSync(mark(root, "failed"), { throwIfNoEntry: false })?.mtimeMs ?? 0) < FAILED_FOR_MS,
   };
+}
+
+/** Bubblewrap and what it needs. @param {NodeJS.ProcessEnv} env */
+function isInstalled(env) {
+  const programs = ["bwrap", "unshare", ...(process.getuid?.() === 0 ? ["setpriv"] : [])];
+  return programs.every((name) => isProgram(name, env)) && existsSync("/usr/bin/python3");
 }
 
 /** @param {string} name @param {NodeJS.ProcessEnv} env */
@@ -195,7 +200,7 @@ function install(root, env, facts, say) {
     // sudo asks for its password on the terminal itself.
     stdio: [facts.terminal ? "inherit" : "ignore", "pipe", "pipe"],
   });
-  if (done.status === 0) return say(`${((performance.now() - started) / 1000).toFixed(1)} s\n`);
+  if (done.status === 0 && isInstalled(env)) return say(`${((performance.now() - started) / 1000).toFixed(1)} s\n`);
   remember(root, "failed");
   say("failed\n");
   for (const line of lastLines(`${done.stdout ?? ""}\n${done.stderr ?? ""}`, 3)) say(`      ${line}\n`);
