@@ -31,11 +31,11 @@ function slowSource(levels: number): string {
 const PYTHON = {
   "tools.py": TOOLS,
   "echo.py": "def run(i):\n    return i\n",
-  "forge.py":
-    "from tools import *\ndef run(i):\n    send(i['header'], i.get('payload', '').encode())\n    time.sleep(5)\n",
+  "forge.py": "from tools import *\ndef run(i):\n    send(i['header'], i.get('payload', '').encode())\n    time.sleep(5)\n",
   "wide.py":
     "from tools import *\ndef run(i):\n    text = json.dumps({'kind': 'block_error', 'message': '\\U0001F600' * 8000, 'traceback': '\\U0001F600' * 4000}, ensure_ascii=False).encode()\n    os.write(3, len(text).to_bytes(4, 'big') + text)\n    time.sleep(5)\n",
-  "empty_chunks.py": "from tools import *\ndef run(i):\n    one = frame({'kind': 'chunk'}) * 1000\n    while True:\n        os.write(3, one)\n",
+  "empty_chunks.py":
+    "from tools import *\ndef run(i):\n    one = frame({'kind': 'chunk'}) * 1000\n    while True:\n        os.write(3, one)\n",
   "slow.py": slowSource(18),
   "claims.py":
     "from tools import *\ndef run(i):\n    send({'kind': 'ok', 'payload': 4, 'compiled': [i['pack'] + '/' * n + 'slow.py' for n in range(1, 60)]}, b'null')\n",
@@ -44,11 +44,11 @@ const PYTHON = {
   "starve.py":
     "from tools import *\ndef run(i):\n    until = time.monotonic() + 1\n    others = siblings()\n    while time.monotonic() < until:\n        for pid in others:\n            os.kill(pid, signal.SIGSTOP)\n        time.sleep(0.001)\n    for pid in others:\n        os.kill(pid, signal.SIGKILL)\n    time.sleep(0.3)\n    return True\n",
   "freeze.py": "from tools import *\ndef run(i):\n    for pid in siblings():\n        os.kill(pid, signal.SIGSTOP)\n    return True\n",
-  "limit.py":
-    "import os, resource\ndef run(i):\n    resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))\n    return True\n",
+  "limit.py": "import os, resource\ndef run(i):\n    resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))\n    return True\n",
   "lock.py":
     "import os\ndef run(i):\n    seen = os.path.exists(i['temp'] + '/secret')\n    open(i['temp'] + '/secret', 'w').close()\n    os.chmod(i['temp'], 0)\n    return seen\n",
-  "look.py": "import os\ndef run(i):\n    os.chmod(i['temp'], 0o700)\n    return [n for n in os.listdir(i['temp']) if not n.startswith('call-')]\n",
+  "look.py":
+    "import os\ndef run(i):\n    os.chmod(i['temp'], 0o700)\n    return [n for n in os.listdir(i['temp']) if not n.startswith('call-')]\n",
 };
 
 const SENDING = `
@@ -80,23 +80,29 @@ const RUNTIMES = [
   { runtime: "node", extension: "mjs", files: NODE },
 ] as const;
 
-test.each(RUNTIMES)("X38 an answer of any shape on fd 3 of $runtime spoils its own call and no other", async ({ runtime, extension, files }) => {
-  await using runner = await startRunner(runtime, { files });
-  const kinds = [[], {}, null, 7, "__proto__", ["ok"]];
-  for (const kind of kinds) {
-    const result = await runner.call(`forge.${extension}`, { header: { kind } });
-    expect({ kind, result: result.kind }).toEqual({ kind, result: "protocol_error" });
-  }
-  expect(await runner.call(`echo.${extension}`, 1)).toMatchObject({ kind: "ok", value: 1 });
-  expect(runner.faults).toEqual([]);
-});
+test.each(RUNTIMES)(
+  "X38 an answer of any shape on fd 3 of $runtime spoils its own call and no other",
+  async ({ runtime, extension, files }) => {
+    await using runner = await startRunner(runtime, { files });
+    const kinds = [[], {}, null, 7, "__proto__", ["ok"]];
+    for (const kind of kinds) {
+      const result = await runner.call(`forge.${extension}`, { header: { kind } });
+      expect({ kind, result: result.kind }).toEqual({ kind, result: "protocol_error" });
+    }
+    expect(await runner.call(`echo.${extension}`, 1)).toMatchObject({ kind: "ok", value: 1 });
+    expect(runner.faults).toEqual([]);
+  },
+);
 
-test.each(RUNTIMES)("X38 error texts of $runtime that would not fit a header fail their own call only", async ({ runtime, extension, files }) => {
-  await using runner = await startRunner(runtime, { files });
-  expect(await runner.call(`wide.${extension}`)).toMatchObject({ kind: "block_error" });
-  expect(await runner.call(`echo.${extension}`, 1)).toMatchObject({ kind: "ok", value: 1 });
-  expect(runner.faults).toEqual([]);
-});
+test.each(RUNTIMES)(
+  "X38 error texts of $runtime that would not fit a header fail their own call only",
+  async ({ runtime, extension, files }) => {
+    await using runner = await startRunner(runtime, { files });
+    expect(await runner.call(`wide.${extension}`)).toMatchObject({ kind: "block_error" });
+    expect(await runner.call(`echo.${extension}`, 1)).toMatchObject({ kind: "ok", value: 1 });
+    expect(runner.faults).toEqual([]);
+  },
+);
 
 test.each(RUNTIMES)("pieces without bytes end a call of $runtime instead of flooding the host", async ({ runtime, extension, files }) => {
   await using runner = await startRunner(runtime, { files });
@@ -105,12 +111,15 @@ test.each(RUNTIMES)("pieces without bytes end a call of $runtime instead of floo
   expect(await runner.call(`echo.${extension}`, 1)).toMatchObject({ kind: "ok", value: 1 });
 });
 
-test.each(RUNTIMES)("X24 a temporary folder of $runtime made unreadable, and names of any bytes, are empty in the next call", async ({ runtime, extension, files }) => {
-  await using runner = await startRunner(runtime, { files });
-  expect((await runner.call(`lock.${extension}`, { temp: runner.temp })).kind).toBe("ok");
-  const result = await runner.call(`look.${extension}`, { temp: runner.temp });
-  expect(result).toMatchObject({ kind: "ok", value: [] });
-});
+test.each(RUNTIMES)(
+  "X24 a temporary folder of $runtime made unreadable, and names of any bytes, are empty in the next call",
+  async ({ runtime, extension, files }) => {
+    await using runner = await startRunner(runtime, { files });
+    expect((await runner.call(`lock.${extension}`, { temp: runner.temp })).kind).toBe("ok");
+    const result = await runner.call(`look.${extension}`, { temp: runner.temp });
+    expect(result).toMatchObject({ kind: "ok", value: [] });
+  },
+);
 
 test("X38 files named by a forged answer are not compiled in the runner's own process", async () => {
   await using runner = await startRunner("python", { files: PYTHON });

@@ -135,9 +135,9 @@ export class Supervisor {
     if (this.#waiting.includes(call)) call.announced = true;
   }
 
-  /** Starts what can be started. With no call in flight, the last ones' rests go first. */
+  /** Starts what can be started, also after a fault: the host counts on a result. With no call in flight, the last ones' rests go first. */
   #startWaiting() {
-    while (this.#waiting.length > 0 && this.#calls.size < this.#settings.slots && !this.#faulted) {
+    while (this.#waiting.length > 0 && this.#calls.size < this.#settings.slots) {
       if (this.#calls.size === 0 && this.#dying.size > 0) return;
       const process = this.#spares.shift() ?? this.#spawn();
       if (process === null) {
