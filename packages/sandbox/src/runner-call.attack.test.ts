@@ -40,6 +40,6 @@ test("X26 a flood of empty lines is cut at a number of lines, and the rest is co
 test("X16 millions of brackets are no result, and brackets in texts are", () => {
   const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
   expect(begin().finish(nested(2_000_000))?.kind).toBe("protocol_error");
-  const wide = JSON.stringify({ text: "[{\\\"".repeat(50_000), fine: JSON.parse(nested(MAX_RESULT_DEPTH - 1)) as unknown });
+  const wide = JSON.stringify({ text: '[{\\"'.repeat(50_000), fine: JSON.parse(nested(MAX_RESULT_DEPTH - 1)) as unknown });
   expect(begin().finish(wide)?.kind).toBe("ok");
 });
