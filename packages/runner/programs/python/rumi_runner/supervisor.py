@@ -20,6 +20,8 @@ TICK = 0.1
 # A fork costs the calls in flight their time, so spares are made when there is nothing else to do for this long.
 REFILL_AFTER = 0.001
 REFILL_AFTER_BUSY = 0.004
+# A call that comes so soon after an answer is followed by others: then a spare is made while the call runs, on another processor.
+BUSY = 0.002
 LOG_DELAY = 0.01
 LOG_READ_BYTES = 65536
 MAX_LAST_READS = 16
@@ -76,6 +78,7 @@ class Supervisor:
         self._draining = False
         self._next_tick = 0.0
         self._short = False
+        self._answered_at = 0.0
         self._learner = None
         self._warnings = []
 
@@ -291,7 +294,7 @@ class Supervisor:
         if kept:
             self._poll.modify(process.fd, READ | select.EPOLLOUT)
         if not self._reuse:
-            if self._spares:
+            if self._spares and time.monotonic() - self._answered_at > BUSY:
                 self._short = True
             else:
                 # Forking several at once is cheaper than one at a time: what a fork shares is split again only once.
@@ -417,6 +420,7 @@ class Supervisor:
         self._next()
 
     def _result(self, call, result, payload):
+        self._answered_at = time.monotonic()
         result["type"] = "result"
         result["call_id"] = call.id
         if call.dropped:
