@@ -21,6 +21,23 @@ export function digestHex(digest: Digest): string {
   return digest.slice("sha256:".length);
 }
 
+/** A host power: dotted lower-case words, at most 128 characters. */
+export const PermissionId = v.pipe(
+  v.string(),
+  v.maxLength(128),
+  v.regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/u),
+  v.brand("PermissionId"),
+);
+export type PermissionId = v.InferOutput<typeof PermissionId>;
+
+/** The name of a secret. */
+export const SecretKey = v.pipe(v.string(), v.regex(/^[A-Z0-9_]{1,64}$/u), v.brand("SecretKey"));
+export type SecretKey = v.InferOutput<typeof SecretKey>;
+
+/** The name of a store. */
+export const StoreId = v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_-]{1,128}$/u), v.brand("StoreId"));
+export type StoreId = v.InferOutput<typeof StoreId>;
+
 /** A run id: `run_` and a UUIDv7. */
 export const RunId = v.pipe(
   v.string(),

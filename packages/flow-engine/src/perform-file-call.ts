@@ -64,6 +64,7 @@ function createCall(
     attempt,
     idempotency_key: `${run.runId}:${place.key}${step.id}`,
     owner_pack: step.owner_pack,
+    chain: place.frame.chain,
     digest: target.digest,
     file: target.file,
     runtime: target.runtime,

@@ -13,6 +13,8 @@ export interface BlockCall {
   /** Same over retries and resume. */
   readonly idempotency_key: string;
   readonly owner_pack: PackId;
+  /** Flows that led to this call, the root first, its own flow last; told on when the block starts a flow. */
+  readonly chain: readonly FlowId[];
   /** Snapshot digest the run is bound to for this pack. */
   readonly digest: Digest;
   /** Path below `/pack`, as resolved when the flow was composed. */

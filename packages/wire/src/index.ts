@@ -4,6 +4,7 @@ export { encodeFrame } from "./frame.ts";
 export type { Frame } from "./frame.ts";
 export { FrameDecoder } from "./frame-decoder.ts";
 export type { FrameLimits } from "./frame-decoder.ts";
+export { encodeJsonFrame, JsonFrameDecoder } from "./json-frame.ts";
 export {
   LENGTH_BYTES,
   MAX_CALL_LOG_BYTES,

@@ -89,6 +89,23 @@ const BLOCKS: Readonly<Record<string, ContractBlock>> = {
       return count;
     },
   },
+  visits: {
+    python:
+      "import time\ninside = most = calls = 0\ndef run(input, context):\n    global inside, most, calls\n    inside += 1\n    calls += 1\n    most = max(most, inside)\n    time.sleep(0.02)\n    inside -= 1\n    return {'most': most, 'calls': calls}\n",
+    node: "let inside = 0, most = 0, calls = 0;\nexport const run = async () => {\n  inside += 1;\n  calls += 1;\n  most = Math.max(most, inside);\n  await new Promise((done) => setTimeout(done, 20));\n  inside -= 1;\n  return { most, calls };\n};\n",
+    fake: async ({ state }) => {
+      const count = (name: string, by: number): number => {
+        state.set(name, Number(state.get(name) ?? 0) + by);
+        return Number(state.get(name));
+      };
+      const calls = count("calls", 1);
+      const inside = count("inside", 1);
+      state.set("most", Math.max(Number(state.get("most") ?? 0), inside));
+      await new Promise((done) => setTimeout(done, 1));
+      count("inside", -1);
+      return { most: state.get("most") ?? 0, calls };
+    },
+  },
   streams: {
     python: "def run(input, context):\n    yield 1\n    yield 2\n",
     node: "export function* run() { yield 1; yield 2; }\n",

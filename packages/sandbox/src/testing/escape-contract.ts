@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { Instance, Runtime } from "../ports.ts";
 import { contractFile, contractFiles } from "./contract-pack.ts";
 import { collectLog, inScene } from "./harness.ts";
-import type { MakeHarness, SandboxScene } from "./harness.ts";
+import type { MakeHarness, SandboxScene, SuiteOptions } from "./harness.ts";
 
 /** Blocks that look around, for questions the hostile packs do not ask. */
 const SPIES: Readonly<Record<string, string>> = {
@@ -22,7 +22,11 @@ def run(input, context):
         except OSError:
             return None
     parents = {pid: name(pid) for pid in pids if pid not in (1, os.getpid())}
-    return {"others": len(parents), "not_of_the_runner": [pid for pid, parent in parents.items() if parent not in (1, None)]}
+    return {
+        "others": len(parents),
+        "orphans": list(parents.values()).count(1),
+        "not_of_the_runner": [pid for pid, parent in parents.items() if parent not in (1, None)],
+    }
 `,
   "blocks/others.py": `
 import os
@@ -46,7 +50,7 @@ def run(input, context):
             reached.append(f"{name}/fd")
         except OSError:
             pass
-    return {"seen": len([name for name in os.listdir("/proc") if name.isdigit()]), "reached": reached}
+    return {"seen": len([name for name in os.listdir("/proc") if name.isdigit()]) - 1, "reached": reached}
 `,
   "blocks/others.mjs": `
 import { openSync, readdirSync, readFileSync } from "node:fs";
@@ -116,6 +120,11 @@ def run(input, context):
 `,
 };
 
+interface Traces {
+  readonly environment: readonly string[];
+  readonly descriptors: readonly unknown[];
+}
+
 interface Found {
   readonly environment: never;
   readonly files: never;
@@ -125,8 +134,9 @@ interface Found {
  * Attempts to get out, as tests, for adapters whose isolation is `container`. `hostilePacks` is the folder
  * that holds the hostile example packs.
  */
-export function escapeContract(name: string, makeHarness: MakeHarness, hostilePacks: string): void {
-  const scene = (run: (scene: SandboxScene) => Promise<void>) => (): Promise<void> => inScene(makeHarness, run);
+export function escapeContract(name: string, makeHarness: MakeHarness, hostilePacks: string, options: SuiteOptions = {}): void {
+  const scene = (run: (scene: SandboxScene) => Promise<void>) => (): Promise<void> => inScene(makeHarness, run, options);
+  const reuse = options.reuse ?? false;
   const hostile = async (s: SandboxScene, pack: string, runtime: Runtime = "python"): Promise<Instance> =>
     await s.start(runtime, { mounts: await s.packFrom(join(hostilePacks, pack)) });
   const spies = (): Record<string, string> => ({ ...contractFiles(), ...SPIES });
@@ -212,20 +222,22 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       }),
     );
 
-    test.each(["python", "node"] as const)("X35 a %s call reaches neither PID 1 nor the call beside it through /proc", async (runtime) => {
-      await inScene(makeHarness, async (s) => {
+    // With `reuse` there is no call beside it.
+    const beside = reuse ? "" : " nor the call beside it";
+    test.each(["python", "node"] as const)(`X35 a %s call does not reach PID 1${beside} through /proc`, async (runtime) => {
+      await scene(async (s) => {
         const instance = await spyInstance(s, runtime);
         const abort = new AbortController();
-        const beside = s.run(instance, contractFile("hangs", runtime), {}, {}, abort.signal);
-        const seen = (await s.value(instance, runtime === "python" ? "blocks/others.py" : "blocks/others.mjs")) as {
+        const hanging = reuse ? null : s.run(instance, contractFile("hangs", runtime), {}, {}, abort.signal);
+        const { seen, reached } = (await s.value(instance, runtime === "python" ? "blocks/others.py" : "blocks/others.mjs")) as {
           seen: number;
           reached: string[];
         };
         abort.abort();
-        await beside;
-        expect(seen.seen).toBeGreaterThan(1);
-        expect(seen.reached).toEqual([]);
-      });
+        await hanging;
+        expect(seen).toBeGreaterThanOrEqual(reuse ? 1 : 2);
+        expect(reached).toEqual([]);
+      })();
     });
 
     test(
@@ -240,7 +252,7 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
     );
 
     test.each(["python", "node"] as const)("X38 a %s call that forges frames harms no other call", async (runtime) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const other = await s.start("python");
         const instance = await hostile(s, "hostile_runner_socket", runtime);
         const file = runtime === "python" ? "blocks/forge.py" : "blocks/forge_node.mjs";
@@ -254,7 +266,7 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
         }
         expect(calls[2]).toMatchObject({ kind: "ok", value: { input: 7 } });
         expect(await s.value(other, contractFile("echo", "python"), 8)).toEqual({ input: 8, run_id: null });
-      });
+      })();
     });
 
     test.each([
@@ -262,21 +274,23 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       ["segfault", { kind: "crashed", signal: "SIGSEGV" }],
       ["polite", { kind: "crashed" }],
     ])("X18 leaving by %s is a crash of that call alone", async (how, expected) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const instance = await hostile(s, "hostile_exit");
         expect(await s.run(instance, "blocks/leave.py", { how })).toMatchObject(expected);
         expect(await s.run(instance, "blocks/leave.py", { how })).toMatchObject(expected);
-      });
+      })();
     });
 
     test(
-      "a call that kills everything it can ends as a crash and leaves a serving sandbox",
+      reuse
+        ? "a call that kills everything it can finds nothing to kill, and leaves a serving sandbox"
+        : "a call that kills everything it can ends as a crash and leaves a serving sandbox",
       scene(async (s) => {
         const mounts = await s.packFrom(join(hostilePacks, "hostile_exit"));
         const instance = await s.start("python", { mounts });
-        expect((await s.run(instance, "blocks/leave.py", { how: "kill_everything" })).kind).toMatch(
-          /^(crashed|oom_killed|instance_lost)$/u,
-        );
+        const killing = await s.run(instance, "blocks/leave.py", { how: "kill_everything" });
+        if (reuse) expect(killing).toMatchObject({ kind: "block_error", exception_type: "ProcessLookupError" });
+        else expect(killing.kind).toMatch(/^(crashed|oom_killed|instance_lost)$/u);
         const next = (await s.run(instance, "blocks/leave.py", { how: "exit" })).kind;
         expect(next).toMatch(/^(crashed|instance_lost)$/u);
         const node = await s.start("node", { mounts });
@@ -289,20 +303,20 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       ["python", "blocks/eat.py"],
       ["node", "blocks/eat_node.mjs"],
     ] as const)("X19 300 MiB in %s end as oom_killed, and the next call is fine", async (runtime, file) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const instance = await hostile(s, "hostile_memory", runtime);
         expect(await s.run(instance, file)).toMatchObject({ kind: "oom_killed" });
         expect(await s.value(instance, file, { megabytes: 5 })).toEqual({ megabytes: 5 });
-      });
+      })();
     });
 
     test.each(["sleep", "busy", "deaf", "deaf_child"])("X20 hanging (%s) ends at the deadline with nothing left", async (how) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const mounts = await s.pack({ ...spies(), "blocks/hang.py": await readBlock(hostilePacks, "hostile_hanging/blocks/hang.py") });
         const instance = await s.start("python", { mounts });
         expect(await s.run(instance, "blocks/hang.py", { how }, { timeout_ms: 500 })).toMatchObject({ kind: "timeout" });
         expect(await s.value(instance, "blocks/census.py")).toMatchObject({ not_of_the_runner: [] });
-      });
+      })();
     });
 
     test(
@@ -314,11 +328,11 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       }),
     );
 
-    test.each([
+    test.runIf(!reuse).each([
       ["bomb.py", {}],
       ["daemon.py", { left_behind: 1 }],
     ])("X21 %s leaves no survivor, and the slots come back", async (block, value) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const source = await readBlock(hostilePacks, `hostile_fork_bomb/blocks/${block}`);
         const mounts = await s.pack({ ...spies(), [`blocks/${block}`]: source });
         const instance = await s.start("python", { mounts });
@@ -329,10 +343,55 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
         const calls = Array.from({ length: 4 }, () => s.value(instance, contractFile("echo", "python"), 1));
         expect(await Promise.all(calls)).toHaveLength(4);
         expect(await s.value(instance, "blocks/find_traces.py")).toMatchObject({ tmp: [], shm: [] });
-      });
+      })();
     });
 
-    test(
+    test.runIf(reuse).each([
+      ["bomb.py", { stopped_by: "BlockingIOError" }],
+      ["daemon.py", { left_behind: 1 }],
+    ])(
+      "X21 %s leaves at most children of the process that stays; calls go on, and with that process all of it goes",
+      async (block, value) => {
+        await scene(async (s) => {
+          const source = await readBlock(hostilePacks, `hostile_fork_bomb/blocks/${block}`);
+          const mounts = await s.pack({ ...spies(), [`blocks/${block}`]: source });
+          const instance = await s.start("python", { mounts });
+          expect(await s.value(instance, `blocks/${block}`)).toMatchObject(value);
+          const echo = async (): Promise<unknown> => await s.value(instance, contractFile("echo", "python"), 1);
+          expect(await Promise.all([echo(), echo(), echo()])).toHaveLength(3);
+          const census = async (): Promise<{ orphans: number }> => (await s.value(instance, "blocks/census.py")) as { orphans: number };
+          await expect.poll(async () => (await census()).orphans, { timeout: 10_000 }).toBe(0);
+          expect(await s.run(instance, contractFile("leaves", "python"))).toMatchObject({ kind: "crashed" });
+          expect(await census()).toEqual({ others: 0, orphans: 0, not_of_the_runner: [] });
+          expect(await echo()).toEqual({ input: 1, run_id: null });
+          expect(await s.value(instance, "blocks/find_traces.py")).toMatchObject({ tmp: [], shm: [] });
+        })();
+      },
+    );
+
+    test.runIf(reuse)(
+      "X24 what a call leaves is found by the next one in its instance alone, and nothing of it after a crash",
+      scene(async (s) => {
+        const mounts = await s.pack(spies());
+        const [instance, other] = [await s.start("python", { mounts }), await s.start("python", { mounts })];
+        const before = (await s.value(other, "blocks/find_traces.py")) as Traces;
+        await s.value(instance, "blocks/leave_traces.py");
+        const kept = (await s.value(instance, "blocks/find_traces.py")) as Traces;
+        expect(kept).toMatchObject({ builtins: true, tmp: ["deep"], shm: ["deep"] });
+        expect(kept.environment).toContain("TRACE");
+        const elsewhere = async (from: Instance): Promise<void> => {
+          const found = (await s.value(from, "blocks/find_traces.py")) as Traces;
+          expect(found).toMatchObject({ builtins: false, tmp: [], own: [], shm: [] });
+          expect(found.environment).toEqual(before.environment);
+          expect(found.descriptors).toEqual(before.descriptors);
+        };
+        await elsewhere(other);
+        expect(await s.run(instance, contractFile("leaves", "python"))).toMatchObject({ kind: "crashed" });
+        await elsewhere(instance);
+      }),
+    );
+
+    test.runIf(!reuse)(
       "X24 globals, environment, /tmp, /dev/shm and files do not outlive a call",
       scene(async (s) => {
         const instance = await spyInstance(s);
@@ -363,10 +422,10 @@ export function escapeContract(name: string, makeHarness: MakeHarness, hostilePa
       ["python", "blocks/prints.py"],
       ["node", "blocks/prints_node.mjs"],
     ] as const)("X12 forged output of %s stays output", async (runtime, file) => {
-      await inScene(makeHarness, async (s) => {
+      await scene(async (s) => {
         const instance = await hostile(s, "hostile_printing", runtime);
         expect(await s.value(instance, file)).toEqual({ answer: 42 });
-      });
+      })();
     });
 
     test(

@@ -53,12 +53,17 @@ export interface FakeSandboxOptions {
   readonly startErrors?: readonly SandboxError[];
 }
 
+/** Ends of a call that end its process, and with `reuse` the state it kept. */
+const ENDS_STATE: ReadonlySet<RunFailureType> = new Set(["crashed", "timeout", "cancelled", "oom_killed", "protocol_error"]);
+
 class FakeInstance implements Instance {
   readonly spec: InstanceSpec;
   readonly started_at = Date.now();
   readonly ended = Promise.withResolvers<InstanceEnd>();
   readonly state = new Map<string, JsonValue>();
   readonly abort = new AbortController();
+  /** With `reuse`: the end of the call before. */
+  turn: Promise<unknown> = Promise.resolve();
   end: InstanceEnd | null = null;
   paused = false;
   resumed = false;
@@ -134,7 +139,10 @@ export class FakeSandbox implements Sandbox {
     fake.resumed = false;
     fake.paused = false;
     fake.calls += 1;
-    return await this.#call(fake, spec, signal, start);
+    if (!fake.spec.reuse) return await this.#call(fake, spec, signal, start);
+    const mine = fake.turn.then(() => this.#call(fake, spec, signal, start));
+    fake.turn = mine;
+    return await mine;
   }
 
   pause(instance: Instance): Promise<void> {
@@ -215,7 +223,7 @@ export class FakeSandbox implements Sandbox {
     const work = this.#work(fake, spec, state, any, log, chunk);
     const outcome = await Promise.race([work, stopped.then((kind) => new FakeFailure(kind, `the call ended: ${kind}`))]);
     if (outcome instanceof FakeFailure) {
-      if (outcome.kind === "crashed") fake.state.clear();
+      if (ENDS_STATE.has(outcome.kind)) fake.state.clear();
       return { ...failedRun(outcome.kind, outcome.message, facts()), ...outcome.facts };
     }
     if (Buffer.byteLength(JSON.stringify(outcome.value)) > spec.max_result_bytes) {

@@ -18,6 +18,15 @@ export interface SandboxHarness extends AsyncDisposable {
 /** Makes a harness of its own for one test. */
 export type MakeHarness = () => Promise<SandboxHarness>;
 
+/** How a suite runs. */
+export interface SuiteOptions {
+  /**
+   * Instances with `reuse`: one process that serves one call at a time and keeps its state. What is promised of single-use
+   * calls only is replaced by what is promised then. Absent: a process of its own for each call.
+   */
+  readonly reuse?: boolean;
+}
+
 let made = 0;
 
 /** Random enough for tests, and 32 hex digits long. */
@@ -28,9 +37,11 @@ export function testId(): string {
 /** One test's use of a sandbox: packs, instances and calls with the contract's defaults. */
 export class SandboxScene {
   readonly harness: SandboxHarness;
+  readonly #reuse: boolean;
 
-  constructor(harness: SandboxHarness) {
+  constructor(harness: SandboxHarness, options: SuiteOptions = {}) {
     this.harness = harness;
+    this.#reuse = options.reuse ?? false;
   }
 
   get sandbox(): Sandbox {
@@ -66,8 +77,8 @@ export class SandboxScene {
       sockets: {},
       limits: { memory_bytes: 256 * MIB, cpus: 1, pids: 128, tmp_bytes: 64 * MIB },
       env: {},
-      reuse: false,
-      slots: 4,
+      reuse: this.#reuse,
+      slots: this.#reuse ? 1 : 4,
       ...over,
     };
   }
@@ -116,10 +127,14 @@ export function collectLog(): { readonly lines: LogLine[]; readonly on_log: (lin
 }
 
 /** Runs one test in a scene of its own and checks that nothing is left of it, whether it passed or not. */
-export async function inScene(makeHarness: MakeHarness, test: (scene: SandboxScene) => Promise<void>): Promise<void> {
+export async function inScene(
+  makeHarness: MakeHarness,
+  test: (scene: SandboxScene) => Promise<void>,
+  options: SuiteOptions = {},
+): Promise<void> {
   await using harness = await makeHarness();
   try {
-    await test(new SandboxScene(harness));
+    await test(new SandboxScene(harness, options));
   } finally {
     await harness.sandbox[Symbol.asyncDispose]();
   }

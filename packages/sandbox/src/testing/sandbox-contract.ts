@@ -3,7 +3,7 @@ import { SandboxError } from "../errors.ts";
 import type { Runtime } from "../ports.ts";
 import { contractFile } from "./contract-pack.ts";
 import { collectLog, inScene } from "./harness.ts";
-import type { MakeHarness, SandboxScene } from "./harness.ts";
+import type { MakeHarness, SandboxScene, SuiteOptions } from "./harness.ts";
 
 const RUNTIMES: readonly Runtime[] = ["python", "node"];
 
@@ -15,8 +15,9 @@ const CROSSING_CALLS = 200;
  * The promises of the `Sandbox` port, as tests. Every adapter and the fake pass it.
  * A harness is made for each test; after each, nothing may be left.
  */
-export function sandboxContract(name: string, makeHarness: MakeHarness): void {
-  const scene = (run: (scene: SandboxScene) => Promise<void>) => (): Promise<void> => inScene(makeHarness, run);
+export function sandboxContract(name: string, makeHarness: MakeHarness, options: SuiteOptions = {}): void {
+  const scene = (run: (scene: SandboxScene) => Promise<void>) => (): Promise<void> => inScene(makeHarness, run, options);
+  const reuse = options.reuse ?? false;
 
   describe(`${name}: the sandbox contract`, () => {
     test(
@@ -104,11 +105,11 @@ export function sandboxContract(name: string, makeHarness: MakeHarness): void {
       );
 
       test.each(["hangs", "spins"])("X20 a block that %s ends at its deadline; the next call is fine", async (block) => {
-        await inScene(makeHarness, async (s) => {
+        await scene(async (s) => {
           const instance = await s.start(runtime);
           expect(await s.run(instance, file(block), {}, { timeout_ms: 300 })).toMatchObject({ kind: "timeout" });
           expect(await s.value(instance, file("echo"), 1)).toEqual({ input: 1, run_id: null });
-        });
+        })();
       });
 
       test(
@@ -124,7 +125,7 @@ export function sandboxContract(name: string, makeHarness: MakeHarness): void {
         }),
       );
 
-      test(
+      test.runIf(!reuse)(
         "X24 a call finds nothing of the one before",
         scene(async (s) => {
           const instance = await s.start(runtime);
@@ -132,16 +133,33 @@ export function sandboxContract(name: string, makeHarness: MakeHarness): void {
         }),
       );
 
-      test(
-        "X25 with reuse, state stays between calls and is lost in a crash",
+      test.runIf(reuse)(
+        "X24 a call finds what the one before left in its process; another instance of the same pack does not",
         scene(async (s) => {
-          const instance = await s.start(runtime, { reuse: true, slots: 1 });
-          expect(await s.value(instance, file("counts"))).toBe(1);
-          expect(await s.value(instance, file("counts"))).toBe(2);
-          expect(await s.run(instance, file("leaves"))).toMatchObject({ kind: "crashed" });
-          expect(await s.value(instance, file("counts"))).toBe(1);
+          const mounts = await s.pack();
+          const [one, other] = [await s.start(runtime, { mounts }), await s.start(runtime, { mounts })];
+          for (let call = 1; call <= 4; call += 1) expect(await s.value(one, file("counts"))).toBe(call);
+          expect(await s.value(other, file("counts"))).toBe(1);
         }),
       );
+
+      test.each([
+        ["a crash", "leaves", "crashed"],
+        ["a timeout", "hangs", "timeout"],
+        ["a cancellation", "hangs", "cancelled"],
+      ])("X25 with reuse, state stays between calls and is lost in %s", async (_, block, kind) => {
+        await scene(async (s) => {
+          const instance = await s.start(runtime, { reuse: true, slots: 1 });
+          expect(await s.value(instance, file("counts"))).toBe(1);
+          expect(await s.run(instance, file("fails"))).toMatchObject({ kind: "block_error" });
+          expect(await s.value(instance, file("counts"))).toBe(2);
+          const abort = new AbortController();
+          const ending = s.run(instance, file(block), {}, kind === "timeout" ? { timeout_ms: 300 } : {}, abort.signal);
+          if (kind === "cancelled") setTimeout(() => abort.abort(), 50);
+          expect(await ending).toMatchObject({ kind });
+          expect(await s.value(instance, file("counts"))).toBe(1);
+        })();
+      });
 
       test(
         "X26 a log ends at its cap, and the rest is counted",
@@ -154,8 +172,17 @@ export function sandboxContract(name: string, makeHarness: MakeHarness): void {
         }),
       );
 
+      test.runIf(reuse)(
+        "calls given at once run one after another in one process",
+        scene(async (s) => {
+          const instance = await s.start(runtime);
+          const values = await Promise.all(Array.from({ length: 6 }, () => s.value(instance, file("visits"))));
+          expect(values).toEqual(Array.from({ length: 6 }, (_, call) => ({ most: 1, calls: call + 1 })));
+        }),
+      );
+
       test(
-        "calls of one instance run at the same time and keep their own values",
+        `calls of one instance ${reuse ? "that are given at once" : "run at the same time and"} keep their own values`,
         scene(async (s) => {
           const instance = await s.start(runtime);
           const inputs = Array.from({ length: 12 }, (_, index) => index);

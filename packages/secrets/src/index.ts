@@ -1,0 +1,2 @@
+export { SecretsError } from "./errors.ts";
+export type { SecretsErrorCode } from "./errors.ts";
