@@ -96,7 +96,7 @@ function createBubblewrap(config: Config, deps: SandboxDeps, allowWeak: boolean)
   return new BubblewrapSandbox({ installation, socketBase, runnerRoot, userData, clock, logger }, { ...socketOptions(config), allowWeak });
 }
 
-function socketOptions({ sockets }: Config): { socketGid?: number; socketMode?: 0o660 | 0o666 } {
+function socketOptions({ sockets: { capability: sockets } }: Config): { socketGid?: number; socketMode?: 0o660 | 0o666 } {
   return {
     ...(sockets.gid === null ? {} : { socketGid: sockets.gid }),
     ...(sockets.mode === null ? {} : { socketMode: sockets.mode === "0660" ? 0o660 : 0o666 }),

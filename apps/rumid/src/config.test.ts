@@ -15,6 +15,8 @@ test("without any setting the defaults of the contract hold", () => {
     hostExecSeconds: 120,
     api: { address: "127.0.0.1", port: 8765, rateWindowSeconds: 60, rateLimit: 600, addressRateLimit: 60, maxBodyBytes: 10_485_760 },
     flows: { maxConcurrent: 10, maxFileBytes: 1_048_576 },
+    egress: { rateLimit: 60, connectSeconds: 10, readSeconds: 30, maxWorkers: 20, proxy: true },
+    secrets: { keyFile: null, getRateLimit: 60 },
     warnings: [],
   });
 });

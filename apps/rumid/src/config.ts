@@ -28,7 +28,20 @@ export interface Config {
   readonly hostExecSeconds: number;
   /** The user's own runtime folder, when the system gives one. */
   readonly runtimeFolder: string | null;
-  readonly sockets: { readonly base: string | null; readonly gid: number | null; readonly mode: "0660" | "0666" | null };
+  readonly sockets: { readonly capability: SocketSettings; readonly egress: SocketSettings };
+  readonly egress: {
+    /** Requests a minute where a grant says nothing. */
+    readonly rateLimit: number;
+    readonly connectSeconds: number;
+    readonly readSeconds: number;
+    /** Requests of one pack in flight. */
+    readonly maxWorkers: number;
+    /** The forward proxy inside the sandbox. */
+    readonly proxy: boolean;
+  };
+  readonly secrets: { readonly keyFile: string | null; readonly getRateLimit: number };
+  /** Where the service manager shows its credentials, if it does. */
+  readonly credentialsFolder: string | null;
   readonly api: {
     readonly address: string;
     readonly port: number;
@@ -46,6 +59,13 @@ export interface Config {
   readonly language: string | null;
   /** What else is to be said about the settings: unknown names, values that were not taken. */
   readonly warnings: readonly string[];
+}
+
+/** Where one kind of sockets lies and who may connect. Null: the standing of page "Execution", section 8. */
+export interface SocketSettings {
+  readonly base: string | null;
+  readonly gid: number | null;
+  readonly mode: "0660" | "0666" | null;
 }
 
 /** Settings that the command line's verbs and the project's tools read; not the daemon's, yet no mistakes. */
@@ -95,6 +115,12 @@ export function loadConfig(
     }
   }
 
+  const sockets = (kind: "CAPABILITY" | "EGRESS"): SocketSettings => ({
+    base: setting(`RUMI_${kind}_SOCK_DIR`, absolutePath, null),
+    gid: setting(`RUMI_${kind}_SOCKET_GID`, integer(0, 4_294_967_294), null),
+    mode: setting(`RUMI_${kind}_SOCKET_MODE`, oneOf("0660", "0666"), null),
+  });
+
   const mode = setting("RUMI_SECURITY_MODE", text, "strict");
   if (mode !== "strict" && mode !== "permissive") warnings.push("RUMI_SECURITY_MODE is neither strict nor permissive: strict it is");
 
@@ -126,11 +152,19 @@ export function loadConfig(
     maxResponseBytes: setting("RUMI_MAX_RESPONSE_BYTES", integer(1024, 64 * MIB), MAX_RESPONSE_BYTES),
     hostExecSeconds: setting("RUMI_HOST_EXEC_TIMEOUT", integer(1, DAY_SECONDS), 120),
     runtimeFolder: env["XDG_RUNTIME_DIR"]?.startsWith("/") === true ? env["XDG_RUNTIME_DIR"] : null,
-    sockets: {
-      base: setting("RUMI_CAPABILITY_SOCK_DIR", absolutePath, null),
-      gid: setting("RUMI_CAPABILITY_SOCKET_GID", integer(0, 4_294_967_294), null),
-      mode: setting("RUMI_CAPABILITY_SOCKET_MODE", oneOf("0660", "0666"), null),
+    sockets: { capability: sockets("CAPABILITY"), egress: sockets("EGRESS") },
+    egress: {
+      rateLimit: setting("RUMI_EGRESS_RATE_LIMIT", integer(1, 100_000), 60),
+      connectSeconds: setting("RUMI_EGRESS_CONNECT_TIMEOUT", integer(1, 60), 10),
+      readSeconds: setting("RUMI_EGRESS_READ_TIMEOUT", integer(1, 120), 30),
+      maxWorkers: setting("RUMI_EGRESS_MAX_WORKERS", integer(1, 1000), 20),
+      proxy: setting("RUMI_EGRESS_PROXY", oneOf("on", "off"), "on") === "on",
     },
+    secrets: {
+      keyFile: setting("RUMI_SECRETS_KEY_FILE", absolutePath, null),
+      getRateLimit: setting("RUMI_SECRET_GET_RATE_LIMIT", integer(1, 100_000), 60),
+    },
+    credentialsFolder: env["CREDENTIALS_DIRECTORY"]?.startsWith("/") === true ? env["CREDENTIALS_DIRECTORY"] : null,
     api: {
       address: setting("RUMI_API_BIND_ADDRESS", text, "127.0.0.1"),
       port: setting("RUMI_API_PORT", integer(0, 65_535), 8765),

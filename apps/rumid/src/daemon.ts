@@ -49,7 +49,12 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   const foundations = stack.use(await openFoundations(config));
   const { audit, clock, diagnostics, installation, lock, logger, paths } = foundations;
   for (const warning of config.warnings) logger.log("warn", warning);
-  const socketBase = await chooseSocketBase({ configured: config.sockets.base, runtimeFolder: config.runtimeFolder, installation });
+  const socketBase = await chooseSocketBase({
+    kind: "capability",
+    configured: config.sockets.capability.base,
+    runtimeFolder: config.runtimeFolder,
+    installation,
+  });
   const pins = new FileImagePins(paths);
   const { userData } = paths;
   const chosen = await chooseSandbox(config, { userData, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger });

@@ -24,7 +24,12 @@ const ROUND_TRIPS = 5;
 /** The engine and what blocks need of it: version, walls, images, a real round trip into a container, leftovers. */
 export async function engineChecks(config: Config, paths: HomePaths): Promise<Finding[]> {
   const doctor = systemRandom.hex(16);
-  const socketBase = await chooseSocketBase({ configured: config.sockets.base, runtimeFolder: config.runtimeFolder, installation: doctor });
+  const socketBase = await chooseSocketBase({
+    kind: "capability",
+    configured: config.sockets.capability.base,
+    runtimeFolder: config.runtimeFolder,
+    installation: doctor,
+  });
   // An installation of its own: a running daemon's sweep leaves these instances alone, and ours leaves the daemon's alone.
   await using own = await temporaryUserData();
   await using sandbox = await sandboxOf(config, paths, doctor, socketBase, own.path);
