@@ -34,6 +34,9 @@ const LISTED: Readonly<Record<FlowLoadCode, true>> = {
   "flow.coerced": true,
   "flow.principal_id_overridden": true,
   "schedule.invalid": true,
+  "schedule.invalid_cron": true,
+  "schedule.never_fires": true,
+  "schedule.missing_inputs": true,
 };
 
 /** The codes of flow files. */

@@ -2,6 +2,7 @@ import type { FlowId, JsonObject, JsonValue, PackId, StepId } from "@rumi/core";
 import type { Condition } from "./condition.ts";
 import type { FlowLoadCode } from "./errors.ts";
 import type { Expression } from "./expression.ts";
+import type { ScheduleSpec } from "./schedule.ts";
 
 /** Where a flow file came from. `file` is shown to operators: relative, never a host path. */
 export interface FlowSource {
@@ -146,8 +147,10 @@ export interface FlowDefinition {
   /** Null: the flow declares none and returns every key without a leading `_`. */
   readonly outputs: ReadonlyMap<string, ValueType> | null;
   readonly defaults: FlowDefaults;
-  /** As written; judged by the scheduler. */
+  /** As written; null when the flow has none. */
   readonly schedule: JsonObject | null;
+  /** What the schedule amounts to; null when there is none, or none that holds. */
+  readonly fires: ScheduleSpec | null;
   /** Top-level steps as written. */
   readonly steps: readonly Step[];
   /** The file's data, for digests and diffs. */

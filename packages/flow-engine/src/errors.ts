@@ -34,6 +34,9 @@ export const FLOW_LOAD_CODES = [
   "flow.coerced",
   "flow.principal_id_overridden",
   "schedule.invalid",
+  "schedule.invalid_cron",
+  "schedule.never_fires",
+  "schedule.missing_inputs",
 ] as const;
 export type FlowLoadCode = (typeof FLOW_LOAD_CODES)[number];
 

@@ -72,3 +72,6 @@ export const MAX_MESSAGE_CHARS = 2_000;
 export const REMEMBERED_RUNS = 1_000;
 /** Warnings kept of one run. */
 export const MAX_RUN_WARNINGS = 100;
+/** Shortest and longest interval of a schedule, seconds. Source: the flow page, section 10. */
+export const MIN_INTERVAL_SECONDS = 10;
+export const MAX_INTERVAL_SECONDS = 31_536_000;

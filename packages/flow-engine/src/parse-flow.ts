@@ -10,6 +10,7 @@ import { orderSteps } from "./order.ts";
 import { StepParser } from "./parse-step.ts";
 import type { KernelHandler } from "./ports.ts";
 import { Problems } from "./problems.ts";
+import { parseSchedule } from "./schedule.ts";
 
 /** What parsing may know beside the file. */
 export interface ParseFlowOptions {
@@ -65,9 +66,7 @@ function readFlow(root: DocMap, source: FlowSource, problems: Problems, handlers
   const inputs = readInputs(fields);
   const outputs = readOutputs(fields);
   const description = readDescription(fields);
-  const schedule = fields.take("schedule");
-  if (schedule !== null && schedule.node.kind !== "map")
-    fields.warn("schedule.invalid", "schedule", `schedule must be a map, got ${gotText(schedule.node)}; the flow loads unscheduled`);
+  const { schedule, fires } = readSchedule(fields, inputs);
   fields.finish();
   checkCycles(steps, parser, problems);
   if (flowId === null || problems.errors > 0) return null;
@@ -79,7 +78,8 @@ function readFlow(root: DocMap, source: FlowSource, problems: Problems, handlers
     inputs,
     outputs,
     defaults,
-    schedule: schedule?.node.kind === "map" ? mapJson(schedule.node) : null,
+    schedule,
+    fires,
     steps,
     raw: mapJson(root),
   };
@@ -217,6 +217,23 @@ function readType(
   if (type !== undefined) return type;
   problems.warn("flow.invalid_field", field.path, field.node.offset, `${field.path} must be one of ${VALUE_TYPES.join(" ")}; read as any`);
   return "any";
+}
+
+function readSchedule(fields: Fields, inputs: FlowDefinition["inputs"]): Pick<FlowDefinition, "schedule" | "fires"> {
+  const field = fields.take("schedule");
+  if (field === null) return { schedule: null, fires: null };
+  if (field.node.kind !== "map") {
+    fields.warn("schedule.invalid", "schedule", `schedule must be a map, got ${gotText(field.node)}; the flow loads unscheduled`);
+    return { schedule: null, fires: null };
+  }
+  const schedule = mapJson(field.node);
+  const { spec, problems } = parseSchedule(schedule, inputs);
+  for (const { code, member, message } of problems) {
+    const entry = field.node.entries.find(({ key }) => key === member || (member === "interval" && key === "interval_seconds"));
+    const path = member === "" ? "schedule" : `schedule.${member}`;
+    fields.problems.warn(code, path, entry?.value.offset ?? field.node.offset, `${path}: ${message}`);
+  }
+  return { schedule, fires: spec };
 }
 
 function readDescription(fields: Fields): string {
