@@ -1,2 +1,26 @@
-/** Placeholder of the room's front door until its first power stands. */
-export const BUILT_IN = [] as const;
+export { createCoreCapabilities } from "./core-capabilities.ts";
+export type { CoreCapabilitiesDeps, CoreCapabilitiesOptions } from "./core-capabilities.ts";
+export { CapabilityTable } from "./capability-table.ts";
+export { PackEgressPolicy } from "./pack-egress-policy.ts";
+export type { NetworkVerdicts, PackEgressPolicyDeps } from "./pack-egress-policy.ts";
+export { GrantedSecretBroker } from "./granted-secret-broker.ts";
+export type { GrantedSecretBrokerDeps, SecretValues } from "./granted-secret-broker.ts";
+export { PackHandlers } from "./pack-handlers.ts";
+export type { PackHandlersDeps } from "./pack-handlers.ts";
+export type {
+  ApprovedPacks,
+  CommandOutput,
+  ContainerAsk,
+  ContainerFault,
+  ContainerHouse,
+  ContainerRefusal,
+  ContainerView,
+  FoundFunction,
+  FunctionAsk,
+  FunctionEnd,
+  FunctionHouse,
+  HeldRights,
+  ListCursors,
+  SecretReader,
+  StoreAccess,
+} from "./ports.ts";
