@@ -75,7 +75,7 @@ export class PackBlockRunner implements BlockRunner {
     if (refusal !== null) return this.#refuse(call, refusal, startedAt);
     let result: RunResult;
     try {
-      result = await this.#deps.pool.run(seed, this.#spec(call), signal);
+      result = await this.#deps.pool.run(seed, this.#spec(call), signal, call);
     } catch (cause) {
       return this.#refuse(call, refusalOf(cause), startedAt);
     }

@@ -11,8 +11,13 @@ export type { InstancePoolDeps } from "./instance-pool.ts";
 export type { InstancePoolOptions } from "./pool-options.ts";
 export type { InstanceFilter, InstanceView } from "./instance-view.ts";
 export { BlockInstanceSpecs } from "./instance-specs.ts";
+export type { BlockInstanceSpecsDeps, BlockInstanceSpecsOptions } from "./instance-specs.ts";
 export { DOCKER_REQUIRED_TEXT, refuseRuntime, SandboxWatch } from "./sandbox-watch.ts";
 export type { SandboxWatchDeps, SecurityMode } from "./sandbox-watch.ts";
+
+export { InstanceGateway } from "./gateway/instance-gateway.ts";
+export type { InstanceGatewayDeps, InstanceGatewayOptions, SocketPlace } from "./gateway/instance-gateway.ts";
+export type { CallOrigin, CapabilityService, EgressService, Gateway, OpenGateway, SocketName } from "./gateway/ports.ts";
 
 export { FlowCatalog, LEGACY_PATH_WARNING } from "./flow-catalog.ts";
 export type { FlowCatalogDeps, FlowCatalogOptions, FlowLoad } from "./flow-catalog.ts";

@@ -1,8 +1,9 @@
 import { RumiError } from "@rumi/core";
-import type { Clock, Logger } from "@rumi/core";
+import type { Clock, InFlightCall, Logger } from "@rumi/core";
 import { SandboxError } from "@rumi/sandbox";
-import type { Instance, InstanceEnd, RunResult, RunSpec } from "@rumi/sandbox";
+import type { InstanceEnd, RunResult, RunSpec } from "@rumi/sandbox";
 import { PackRuntimeError } from "./errors.ts";
+import type { CallOrigin } from "./gateway/ports.ts";
 import { concerns } from "./instance-view.ts";
 import type { InstanceFilter, InstanceView } from "./instance-view.ts";
 import { DEFAULT_POOL_OPTIONS } from "./pool-options.ts";
@@ -12,7 +13,7 @@ import { Seat, seatKey } from "./seat.ts";
 import type { LiveInstance, SlotGrant } from "./seat.ts";
 import { StartBackoff } from "./start-backoff.ts";
 import { startInstance } from "./start-instance.ts";
-import type { StartInstanceDeps } from "./start-instance.ts";
+import type { StartedInstance, StartInstanceDeps } from "./start-instance.ts";
 
 /** How often idle times and ages are looked at. */
 const MAINTENANCE_MS = 1_000;
@@ -57,18 +58,18 @@ export class InstancePool implements AsyncDisposable {
   }
 
   /**
-   * Runs one call, starting an instance when there is none.
+   * Runs one call, starting an instance when there is none. With `origin` it counts as in flight for the instance's sockets.
    * Removal of the instance, or abort, ends it as `cancelled`.
    * @throws SandboxError `sandbox.busy` `sandbox.start_failed`, what `beforeStart` and `Sandbox.start` throw;
    * PackRuntimeError `daemon.stopping`
    */
-  async run(seed: InstanceSeed, spec: RunSpec, signal: AbortSignal): Promise<RunResult> {
+  async run(seed: InstanceSeed, spec: RunSpec, signal: AbortSignal, origin: CallOrigin | null = null): Promise<RunResult> {
     const seat = this.#seatFor(seed);
     const live = seat.takeSlot();
-    if (live !== null) return this.#dispatch(live, spec, signal, "warm");
+    if (live !== null) return this.#dispatch(live, spec, signal, "warm", origin);
     const grant = await this.#wait(seat, signal);
     if (grant === null) return failedResult("cancelled", "cancelled before it was started");
-    return this.#dispatch(grant.live, spec, signal, grant.start);
+    return this.#dispatch(grant.live, spec, signal, grant.start, origin);
   }
 
   /** Starts an instance for `seed` unless one is up. @throws as `run` */
@@ -94,6 +95,7 @@ export class InstancePool implements AsyncDisposable {
     const gone: Promise<unknown>[] = [];
     for (const seat of [...this.#seats.values()]) {
       if (!concerns(seat.seed, filter)) continue;
+      if (seat.starting !== null) seat.outdated = true;
       for (const live of seat.instances()) {
         if (live.state !== "draining") this.#drain(live);
         gone.push(live.instance.gone.then(() => live.removal));
@@ -167,8 +169,17 @@ export class InstancePool implements AsyncDisposable {
     return granted;
   }
 
-  async #dispatch(live: LiveInstance, spec: RunSpec, signal: AbortSignal, start: SlotGrant["start"]): Promise<RunResult> {
+  async #dispatch(
+    live: LiveInstance,
+    given: RunSpec,
+    signal: AbortSignal,
+    start: SlotGrant["start"],
+    origin: CallOrigin | null,
+  ): Promise<RunResult> {
     live.calls += 1;
+    const { gateway } = live;
+    const spec = gateway === null ? given : { ...given, context: { ...given.context, capability_socket: gateway.capabilityPath } };
+    const end = gateway === null || origin === null ? null : gateway.begin(inFlight(origin, spec, this.#deps.clock.monotonic()));
     try {
       if (live.pausing !== null) {
         if (!(await this.#resume(live))) return failedResult("instance_lost", "the instance could not be resumed");
@@ -180,6 +191,7 @@ export class InstancePool implements AsyncDisposable {
       if (MAY_END_INSTANCE.has(result.kind)) await nextTurn();
       return result.start === start ? result : { ...result, start };
     } finally {
+      end?.();
       this.#release(live);
     }
   }
@@ -259,9 +271,10 @@ export class InstancePool implements AsyncDisposable {
   async #start(seat: Seat): Promise<void> {
     const { seed, starting } = seat;
     if (starting === null) return;
-    let instance: Instance;
+    seat.outdated = false;
+    let started: StartedInstance;
     try {
-      instance = await startInstance(this.#deps, seed, starting, this.#options.startMs);
+      started = await startInstance(this.#deps, seed, starting, this.#options.startMs);
     } catch (cause) {
       this.#total -= 1;
       seat.starting = null;
@@ -270,17 +283,21 @@ export class InstancePool implements AsyncDisposable {
       return;
     }
     seat.starting = null;
-    if (seat.dropped || this.#closed) {
-      await this.#stopQuietly(instance);
+    if (seat.dropped || seat.outdated || this.#closed) {
+      this.#startForWaiting(seat);
+      this.#dropIfUnused(seat);
+      await this.#stopQuietly(started);
       this.#total -= 1;
       this.#makeRoom();
       return;
     }
+    const { instance, gateway } = started;
     this.#backoff.forget(seat.key);
     const now = this.#deps.clock.monotonic();
     const live: LiveInstance = {
       seat,
       instance,
+      gateway,
       state: "idle",
       busy: 0,
       calls: 0,
@@ -331,7 +348,7 @@ export class InstancePool implements AsyncDisposable {
     this.#startForWaiting(live.seat);
     this.#dropIfUnused(live.seat);
     this.#removing += 1;
-    await this.#stopQuietly(live.instance);
+    await this.#stopQuietly(live);
     this.#removing -= 1;
     this.#total -= 1;
     this.#makeRoom();
@@ -356,12 +373,14 @@ export class InstancePool implements AsyncDisposable {
     if (this.#seats.get(seat.key) === seat) this.#seats.delete(seat.key);
   }
 
-  async #stopQuietly(instance: Instance): Promise<void> {
+  async #stopQuietly({ instance, gateway }: StartedInstance): Promise<void> {
+    const closing = gateway?.[Symbol.asyncDispose]();
     try {
       await this.#deps.sandbox.stop(instance);
     } catch (cause) {
       this.#deps.logger.log("error", "an instance could not be removed; the next sweep tries again", { error: String(cause) });
     }
+    await closing;
   }
 
   #track(work: Promise<void>): void {
@@ -431,6 +450,20 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
+}
+
+/** `origin` may hold more than a call's facts: only those are kept. */
+function inFlight(origin: CallOrigin, spec: RunSpec, now: number): InFlightCall {
+  return {
+    call_id: spec.call_id,
+    run_id: origin.run_id,
+    flow_id: origin.flow_id,
+    step_id: origin.step_id,
+    phase: origin.phase,
+    idempotency_key: origin.idempotency_key,
+    chain: origin.chain,
+    deadline: now + spec.timeout_ms,
+  };
 }
 
 function failedResult(kind: "cancelled" | "instance_lost", message: string): RunResult {

@@ -1,7 +1,8 @@
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
-import type { Random } from "@rumi/core";
+import type { PackId, Random } from "@rumi/core";
 import { ensureFolder } from "@rumi/safe-files";
+import { FORWARD_PROXY_ENV } from "@rumi/sandbox";
 import type { InstanceLimits, InstanceSpec } from "@rumi/sandbox";
 import type { InstanceSeed, InstanceSpecs } from "./ports.ts";
 
@@ -18,13 +19,19 @@ export interface BlockInstanceSpecsOptions {
   readonly slots: number;
 }
 
+export interface BlockInstanceSpecsDeps {
+  readonly random: Random;
+  /** Whether ordinary HTTP libraries inside find the forward proxy: the pack holds a network grant. Absent: never. Memory only. */
+  readonly hasForwardProxy?: (principal: PackId) => boolean;
+}
+
 /** Specifications of instances that serve a pack's blocks: snapshot, `/data` and `/inbox`, all read-only. */
 export class BlockInstanceSpecs implements InstanceSpecs {
-  readonly #random: Random;
+  readonly #deps: BlockInstanceSpecsDeps;
   readonly #options: BlockInstanceSpecsOptions;
 
-  constructor(deps: { readonly random: Random }, options: BlockInstanceSpecsOptions) {
-    this.#random = deps.random;
+  constructor(deps: BlockInstanceSpecsDeps, options: BlockInstanceSpecsOptions) {
+    this.#deps = deps;
     this.#options = options;
   }
 
@@ -34,7 +41,7 @@ export class BlockInstanceSpecs implements InstanceSpecs {
     const data = await openedFolder(join(home, "data"), DATA_MODE);
     const inbox = await openedFolder(join(home, "inbox"), INBOX_MODE);
     return {
-      instance_id: this.#random.hex(16),
+      instance_id: this.#deps.random.hex(16),
       purpose: "block",
       pack_id: seed.pack_id,
       digest: seed.digest,
@@ -47,7 +54,7 @@ export class BlockInstanceSpecs implements InstanceSpecs {
       ],
       sockets: {},
       limits: this.#options.limits,
-      env: {},
+      env: this.#deps.hasForwardProxy?.(seed.pack_id) === true ? FORWARD_PROXY_ENV : {},
       reuse: seed.reuse,
       slots: seed.reuse ? 1 : this.#options.slots,
     };

@@ -1,11 +1,14 @@
 import { SandboxError } from "@rumi/sandbox";
 import type { Instance } from "@rumi/sandbox";
+import type { OpenGateway } from "./gateway/ports.ts";
 import type { InstanceSeed, Timers } from "./ports.ts";
 
 /** An instance in service and its counts. Only the pool changes it. */
 export interface LiveInstance {
   readonly seat: Seat;
   readonly instance: Instance;
+  /** Its sockets; null when it has none. */
+  readonly gateway: OpenGateway | null;
   state: "idle" | "busy" | "paused" | "draining";
   busy: number;
   calls: number;
@@ -44,6 +47,8 @@ export class Seat {
   /** Set from the moment a start is wanted until it has ended. */
   starting: AbortController | null = null;
   dropped = false;
+  /** What an instance is made from changed while this start was under way: its instance serves nobody. */
+  outdated = false;
   readonly #draining = new Set<LiveInstance>();
   readonly #waiters: Waiter[] = [];
 

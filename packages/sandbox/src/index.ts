@@ -31,6 +31,7 @@ export type {
 export { checkMounts, SOCKET_TARGET } from "./check-mounts.ts";
 export type { MountRules } from "./check-mounts.ts";
 export {
+  FORWARD_PROXY_ENV,
   instanceEnvironment,
   isRunnerReadable,
   MAX_OPEN_FILES,
@@ -45,8 +46,9 @@ export {
 } from "./inside.ts";
 export { clipUtf8, failedRun, failureOfEnd, isAlive, isRunOk, noFacts, outcomeCode } from "./run-result.ts";
 
-export { InstanceSockets, MAX_SOCKET_PATH_BYTES, RUNNER_SOCKET } from "./instance-sockets.ts";
-export type { InstanceSocketsOptions } from "./instance-sockets.ts";
+export { InstanceSockets, RUNNER_SOCKET } from "./instance-sockets.ts";
+export { SocketFolder } from "./socket-folder.ts";
+export type { SocketRights } from "./socket-folder.ts";
 export { CANCEL_GRACE_MS, PING_TIMEOUT_MS, READY_TIMEOUT_MS, RESULT_GRACE_MS, RunnerSession } from "./runner-session.ts";
 export type { RunnerSessionOptions, SessionFault } from "./runner-session.ts";
 export { ownInstance, VesselInstance } from "./vessel-instance.ts";

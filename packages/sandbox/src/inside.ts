@@ -26,6 +26,16 @@ export const RUNNER_TARGET = "/runner";
 /** The runner's socket inside. */
 const RUNNER_SOCKET_PATH = `${SOCKET_TARGET}/runner/runner.sock`;
 
+/** Where PID 1 listens for ordinary HTTP libraries, and what tells them so. Source: page "Execution", sections 4 and 9. */
+const FORWARD_PROXY = "http://127.0.0.1:3128";
+export const FORWARD_PROXY_ENV: Readonly<Record<string, string>> = {
+  http_proxy: FORWARD_PROXY,
+  https_proxy: FORWARD_PROXY,
+  HTTP_PROXY: FORWARD_PROXY,
+  HTTPS_PROXY: FORWARD_PROXY,
+  NODE_USE_ENV_PROXY: "1",
+};
+
 /** What is PID 1. `-I -S -B`: nothing of the environment, of site folders or of `__pycache__` steers the interpreter. */
 export const RUNNER_COMMAND: Readonly<Record<Runtime, readonly string[]>> = {
   python: ["python3", "-I", "-S", "-B", `${RUNNER_TARGET}/python/main.py`, RUNNER_SOCKET_PATH],
