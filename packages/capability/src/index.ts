@@ -1,3 +1,24 @@
+export { GrantBook } from "./grant-book.ts";
+export type { EffectiveGrant, GrantBookDeps } from "./grant-book.ts";
+export type { BatchAnswer, Grant, GrantAnswer, GrantAsk, GrantChange } from "./grant.ts";
+export { createGrantSpecs, GRANT_SPECS } from "./grant-specs.ts";
+export type { GrantSpec, GrantSpecs } from "./grant-specs.ts";
+export { foldGrants } from "./fold-grants.ts";
+export type { Folded } from "./fold-grants.ts";
+export { isBound, isListed } from "./pattern.ts";
+export { NetworkGrants } from "./network-grants.ts";
+export type { NetworkCheck, NetworkGrantsDeps, NetworkLimits, NetworkVerdict } from "./network-grants.ts";
+export { HOST_PRIVILEGES, HostPrivileges } from "./host-privileges.ts";
+export type { HostMount, HostPrivilege, HostPrivilegesDeps, PrivilegeView } from "./host-privileges.ts";
+export { TrustStore } from "./trust-store.ts";
+export type { TrustAsk, TrustEntry, TrustStoreDeps } from "./trust-store.ts";
+export { MemoryUseCounters } from "./use-counters.ts";
+export type { UseCounters, UseLevel } from "./use-counters.ts";
+export { SqliteUseCounters } from "./sqlite-use-counters.ts";
+
+export { CapabilityBroker, refusalAnswer } from "./capability-broker.ts";
+export type { CapabilityAnswer, CapabilityBrokerDeps, CapabilityBrokerOptions } from "./capability-broker.ts";
+export type { CallerGate, Capability, CapabilityOutcome, CapabilitySource, CapabilityUse, DeclaredRights } from "./ports.ts";
+
 export { CapabilityError } from "./errors.ts";
 export type { CapabilityErrorCode } from "./errors.ts";
-export type { CallerGate, Capability, CapabilityOutcome, CapabilitySource, CapabilityUse, DeclaredRights } from "./ports.ts";

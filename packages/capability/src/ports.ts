@@ -1,4 +1,4 @@
-import type { Decision, ErrorCode, InstanceCaller, JsonObject, PackId, PermissionId } from "@rumi/core";
+import type { Decision, Digest, ErrorCode, InstanceCaller, JsonObject, PackId, PermissionId } from "@rumi/core";
 import type * as v from "valibot";
 
 /** One use of a host power, past every check. */
@@ -53,9 +53,9 @@ export interface CapabilitySource {
   find(name: string): Capability | undefined;
 }
 
-/** "May this pack do anything at all?": the approval gate. */
+/** "May this pack do anything at all?": the approval gate. With `digest`: only if these bytes are the approved ones. */
 export interface CallerGate {
-  gate(packId: PackId): Decision<object, ErrorCode>;
+  gate(packId: PackId, digest?: Digest): Decision<object, ErrorCode>;
 }
 
 /** What a pack says it wishes for, in its approved (else its installed) bytes; null for a pack that is not there. */
