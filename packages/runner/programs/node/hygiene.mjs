@@ -1,15 +1,34 @@
 // What a call left behind goes: processes first, then files. Node cannot reap a process it did not start, so a dead
 // orphan stays and is told of.
-import { chmodSync, lstatSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
 
 const OOM_FILES = ["/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"];
+
+const CHILDREN_ARE_LISTED = existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
 
 /** Pids of the direct children of `pid`, orphans it adopted among them. */
 export function childrenOf(pid) {
   try {
+    if (!CHILDREN_ARE_LISTED) return searchChildren(pid);
     return readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
   } catch {
     return [];
+  }
+}
+
+/** For kernels without a list of children, such as gVisor's: every process says who its parent is. */
+function searchChildren(pid) {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/u.test(name));
+  return pids.map(Number).filter((other) => parentOf(other) === pid);
+}
+
+function parentOf(pid) {
+  try {
+    // "pid (name) state parent ...": a name may hold anything.
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return null;
   }
 }
 

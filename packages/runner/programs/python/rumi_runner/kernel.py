@@ -55,7 +55,7 @@ class Children:
     """Our direct children, adopted orphans among them."""
 
     def __init__(self):
-        tid = os.getpid()
+        self._pid = tid = os.getpid()
         try:
             self._fd = os.open(f"/proc/{tid}/task/{tid}/children", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -63,14 +63,37 @@ class Children:
 
     @property
     def known(self):
-        return self._fd >= 0
+        return self._fd >= 0 or _parent_of(self._pid) is not None
 
     def list(self):
         """Pids, zombies among them; empty where the kernel does not tell."""
         if self._fd < 0:
-            return []
+            return self._search()
         text = os.pread(self._fd, 65536, 0)
         return [int(pid) for pid in text.split()]
+
+    def _search(self):
+        """For kernels without a list of children, such as gVisor's: every process says who its parent is."""
+        try:
+            names = os.listdir("/proc")
+        except OSError:
+            return []
+        return [int(name) for name in names if name.isdigit() and _parent_of(name) == self._pid]
+
+
+def _parent_of(pid):
+    """None when it is gone, or nothing tells."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # "pid (name) state parent ...": a name may hold anything.
+        return int(os.read(fd, 512).rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    finally:
+        os.close(fd)
 
 
 class OomKills:
