@@ -1,9 +1,19 @@
-import type { Clock, Random } from "@rumi/core";
 import type { Capability } from "@rumi/capability";
+import type { Clock, Random } from "@rumi/core";
 import type { FlowRunner } from "@rumi/flow-engine";
 import type { SignedFiles } from "@rumi/safe-files";
 import type { KvStore } from "@rumi/store";
+import { dockerCapabilities } from "./docker-capabilities.ts";
+import { flowRun } from "./flow-run.ts";
+import { functionCall } from "./function-call.ts";
+import { inboxSend } from "./inbox-send.ts";
+import { proposePatch } from "./propose-patch.ts";
+import { secretsGet } from "./secrets-get.ts";
+import { storeCapabilities } from "./store-capabilities.ts";
 import type { ApprovedPacks, ContainerHouse, FunctionHouse, HeldRights, ListCursors, SecretReader, StoreAccess } from "./ports.ts";
+
+/** Reads of secrets a minute and principal. Source: page "Trust", section 7 (`RUMI_SECRET_GET_RATE_LIMIT`). */
+const SECRET_GETS_PER_MINUTE = 60;
 
 export interface CoreCapabilitiesDeps {
   readonly rights: HeldRights;
@@ -29,6 +39,14 @@ export interface CoreCapabilitiesOptions {
 }
 
 /** Every host power that ships in the box. */
-export function createCoreCapabilities(_deps: CoreCapabilitiesDeps, _options: CoreCapabilitiesOptions): readonly Capability[] {
-  return [];
+export function createCoreCapabilities(deps: CoreCapabilitiesDeps, options: CoreCapabilitiesOptions): readonly Capability[] {
+  return [
+    secretsGet(deps, options.secretGetPerMinute ?? SECRET_GETS_PER_MINUTE),
+    ...storeCapabilities(deps),
+    flowRun(deps),
+    functionCall(deps),
+    ...dockerCapabilities(deps),
+    inboxSend(deps, options.userData),
+    proposePatch(deps, options.userData),
+  ];
 }

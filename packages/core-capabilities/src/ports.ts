@@ -20,7 +20,7 @@ export interface StoreAccess {
 export interface ListCursors {
   encode(principal: PackId, store: StoreId, prefix: string, lastKey: string): string;
   /** The last key, or null for a cursor that was not made for exactly this list. */
-  decode(cursor: string, principal: PackId, store: StoreId, prefix: string): string | null;
+  decode(principal: PackId, store: StoreId, prefix: string, cursor: unknown): string | null;
 }
 
 /** Reads one secret. `SecretStore` is one. */
