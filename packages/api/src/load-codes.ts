@@ -37,6 +37,11 @@ const LISTED: Readonly<Record<FlowLoadCode, true>> = {
   "schedule.invalid_cron": true,
   "schedule.never_fires": true,
   "schedule.missing_inputs": true,
+  "modifier.invalid_field": true,
+  "modifier.duplicate_id": true,
+  "modifier.wide": true,
+  "modifier.orphans_dependents": true,
+  "modifier.shared_target": true,
 };
 
 /** The codes of flow files. */

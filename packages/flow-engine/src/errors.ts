@@ -37,6 +37,11 @@ export const FLOW_LOAD_CODES = [
   "schedule.invalid_cron",
   "schedule.never_fires",
   "schedule.missing_inputs",
+  "modifier.invalid_field",
+  "modifier.duplicate_id",
+  "modifier.wide",
+  "modifier.orphans_dependents",
+  "modifier.shared_target",
 ] as const;
 export type FlowLoadCode = (typeof FLOW_LOAD_CODES)[number];
 

@@ -1,7 +1,11 @@
+import { applyModifiers, modifiersFor } from "./apply-modifiers.ts";
+import type { ModifierSurroundings } from "./apply-modifiers.ts";
 import type { AuditEvent, Clock, Digest, FlowId, PackId } from "@rumi/core";
 import { isoTime, jsonDigest, systemClock } from "@rumi/core";
 import { compareCodePoints } from "./evaluate-condition.ts";
 import type { FileCallStep, FlowDefinition, FlowSource, LoadProblem, Step } from "./definition.ts";
+import { loadModifiers, tellOfModifiers } from "./load-modifiers.ts";
+import type { ModifierDefinition, ModifierRecord, RemovedStep, StepOrigin } from "./modifier.ts";
 import { orderSteps } from "./order.ts";
 import { parseFlow } from "./parse-flow.ts";
 import type { BlockResolver, BlockTarget, KernelHandler } from "./ports.ts";
@@ -30,8 +34,14 @@ export interface ComposedFlow {
   readonly definition: FlowDefinition;
   /** Top-level steps in the order they run. */
   readonly order: readonly Step[];
-  /** Effective digest: the flow and the snapshots of its packs. */
+  /** Effective digest: the flow as it runs, modifiers applied, and the snapshots of its packs. */
   readonly digest: Digest;
+  /** Where each top-level step comes from, by id. */
+  readonly origins: ReadonlyMap<string, StepOrigin>;
+  /** Steps of the flow's file that modifiers took out. */
+  readonly removed: readonly RemovedStep[];
+  /** What became of each modifier that means this flow. */
+  readonly modifiers: readonly ModifierRecord[];
   readonly packs: ReadonlyMap<PackId, Digest>;
   /** What each file-call step runs, by step id. */
   readonly targets: ReadonlyMap<string, BlockTarget>;
@@ -42,9 +52,19 @@ export interface ComposeOptions {
   readonly handlers: readonly KernelHandler[];
   /** Skips the reader of the files already knows: packs that may not run. */
   readonly skipped?: readonly SkipRecord[];
+  /** Modifier files; without `surroundings` no right is held and nothing required is there. */
+  readonly modifiers?: readonly FlowFile[];
+  readonly surroundings?: Omit<ModifierSurroundings, "handlers">;
   readonly maxFileBytes?: number;
+  readonly maxModifierBytes?: number;
   readonly clock?: Clock;
 }
+
+/** Without an operator's word no pack reaches beyond its own flows, and nothing is there to require. */
+const NO_SURROUNDINGS: Omit<ModifierSurroundings, "handlers"> = {
+  rights: { mayReachWide: () => false, consentedOverwrites: () => new Set() },
+  facts: { hasInterface: () => false, hasCapability: () => false, resolve: (_namespace, token) => token },
+};
 
 const RANK: Readonly<Record<FlowSource["source"], number>> = { official: 1, shared: 2, pack: 3 };
 
@@ -54,6 +74,8 @@ export class FlowTable {
   readonly problems: readonly LoadProblem[];
   /** Attempts to grow rights that the files hold; to be recorded when the table is taken into use. */
   readonly securityEvents: readonly AuditEvent[];
+  /** What became of every modifier at every flow it means. */
+  readonly modifiers: readonly ModifierRecord[];
   readonly #flows: ReadonlyMap<string, ComposedFlow>;
 
   private constructor(
@@ -61,7 +83,9 @@ export class FlowTable {
     skipped: readonly SkipRecord[],
     problems: readonly LoadProblem[],
     securityEvents: readonly AuditEvent[],
+    modifiers: readonly ModifierRecord[],
   ) {
+    this.modifiers = modifiers;
     this.#flows = flows;
     this.skipped = skipped;
     this.problems = problems;
@@ -69,42 +93,52 @@ export class FlowTable {
   }
 
   /** A table without flows. */
-  static readonly empty = new FlowTable(new Map(), [], [], []);
+  static readonly empty = new FlowTable(new Map(), [], [], [], []);
 
   /**
    * Composes the flows of `files`: official before shared before packs (packs in the order given), files of one source by
    * path. The first flow of an id stays; a refused file only loses itself.
    */
   static compose(files: readonly FlowFile[], options: ComposeOptions): FlowTable {
-    const flows = new Map<string, ComposedFlow>();
+    const definitions = new Map<string, FlowDefinition>();
     const skipped = [...(options.skipped ?? [])];
     const problems: LoadProblem[] = [];
     const events: AuditEvent[] = [];
     const ts = isoTime((options.clock ?? systemClock).now());
+    const note = (source: FlowSource, found: readonly LoadProblem[]): void => {
+      problems.push(...found);
+      events.push(...securityEvents(found, source));
+      const refusal = found.find((problem) => problem.severity === "error");
+      if (refusal === undefined) return;
+      const { code, message: reason } = refusal;
+      skipped.push({ source: source.source, pack_id: source.pack_id, file: source.file, code, reason, count: 1, ts });
+    };
     for (const { text, source } of sortFiles(files)) {
       const parsed = parseFlow(text, source, {
         handlers: options.handlers,
         ...(options.maxFileBytes === undefined ? {} : { maxFileBytes: options.maxFileBytes }),
       });
       const found = [...parsed.problems];
-      const taken = parsed.flow === null ? undefined : flows.get(parsed.flow.flow_id);
+      const taken = parsed.flow === null ? undefined : definitions.get(parsed.flow.flow_id);
       if (parsed.flow !== null && taken !== undefined) found.push(duplicate(parsed.flow, taken));
-      else if (parsed.flow !== null) flows.set(parsed.flow.flow_id, composeFlow(parsed.flow, options.blocks));
-      problems.push(...found);
-      events.push(...securityEvents(found, source));
-      const refusal = found.find((problem) => problem.severity === "error");
-      if (refusal !== undefined)
-        skipped.push({
-          source: source.source,
-          pack_id: source.pack_id,
-          file: source.file,
-          code: refusal.code,
-          reason: refusal.message,
-          count: 1,
-          ts,
-        });
+      else if (parsed.flow !== null) definitions.set(parsed.flow.flow_id, parsed.flow);
+      note(source, found);
     }
-    return new FlowTable(flows, skipped, problems, events);
+    const loaded = loadModifiers(sortFiles(options.modifiers ?? []), options, note);
+    const surroundings = { ...(options.surroundings ?? NO_SURROUNDINGS), handlers: options.handlers };
+    const flows = new Map<string, ComposedFlow>();
+    for (const definition of definitions.values()) {
+      const meant = modifiersFor(definition.flow_id, loaded, surroundings.facts);
+      const { composed, problems: found } = composeModified(definition, options.blocks, meant, surroundings);
+      flows.set(definition.flow_id, composed);
+      problems.push(...found);
+    }
+    const told = tellOfModifiers(
+      loaded,
+      [...flows.values()].flatMap((flow) => flow.modifiers),
+    );
+    problems.push(...told.problems);
+    return new FlowTable(flows, skipped, problems, events, told.records);
   }
 
   get(id: string): ComposedFlow | undefined {
@@ -119,24 +153,38 @@ export class FlowTable {
 
 /** Binds a parsed flow to its order, files and digest. */
 export function composeFlow(definition: FlowDefinition, blocks: BlockResolver): ComposedFlow {
+  return composeModified(definition, blocks, [], { ...NO_SURROUNDINGS, handlers: [] }).composed;
+}
+
+/** Binds a parsed flow with its modifiers to its order, files and digest. */
+export function composeModified(
+  definition: FlowDefinition,
+  blocks: BlockResolver,
+  modifiers: readonly ModifierDefinition[],
+  surroundings: ModifierSurroundings,
+): { readonly composed: ComposedFlow; readonly problems: readonly LoadProblem[] } {
   const ordering = orderSteps(definition.steps);
+  const modified = applyModifiers(definition, ordering.ok ? ordering.order : [], modifiers, surroundings);
   const targets = new Map<string, BlockTarget>();
   const packs = new Map<PackId, Digest>();
-  for (const step of allSteps(definition.steps)) {
+  for (const step of allSteps(modified.order)) {
     if (!isFileCall(step)) continue;
     const target = blocks.resolve(step.owner_pack, step.file);
     targets.set(step.id, target);
     if (target.found) packs.set(step.owner_pack, target.digest);
   }
   const { flow_id: flowId, source, raw } = definition;
+  const changed = modified.records.some((record) => record.applied);
   const digest = jsonDigest({
     flow_id: flowId,
     source: source.source,
     pack_id: source.pack_id,
     flow: raw,
+    ...(changed ? { steps: modified.order.map((step) => ({ step: step.raw, origin: modified.origins.get(step.id) })) } : {}),
     packs: Object.fromEntries(packs),
   });
-  return { definition, order: ordering.ok ? ordering.order : [], digest, packs, targets };
+  const { order, origins, removed, records, problems } = modified;
+  return { composed: { definition, order, digest, packs, targets, origins, removed, modifiers: records }, problems };
 }
 
 function isFileCall(step: Step): step is FileCallStep {
@@ -153,8 +201,8 @@ function sortFiles(files: readonly FlowFile[]): FlowFile[] {
   );
 }
 
-function duplicate(flow: FlowDefinition, taken: ComposedFlow): LoadProblem {
-  const { source, file } = taken.definition.source;
+function duplicate(flow: FlowDefinition, taken: FlowDefinition): LoadProblem {
+  const { source, file } = taken.source;
   const id: FlowId = flow.flow_id;
   return {
     code: "flow.duplicate_id",

@@ -25,6 +25,23 @@ export type {
 } from "./definition.ts";
 export { composeFlow, FlowTable } from "./flow-table.ts";
 export type { ComposedFlow, ComposeOptions, FlowFile, SkipRecord } from "./flow-table.ts";
+export { isGlob, globMatches } from "./glob.ts";
+export { isWide } from "./apply-modifiers.ts";
+export type { ModifierSurroundings } from "./apply-modifiers.ts";
+export type {
+  ModifierAction,
+  ModifierDefinition,
+  ModifierFacts,
+  ModifierRecord,
+  ModifierRights,
+  ModifierSkip,
+  RemovedStep,
+  StepOrigin,
+} from "./modifier.ts";
+export { parseModifier } from "./parse-modifier.ts";
+export type { ParsedModifier, ParseModifierOptions } from "./parse-modifier.ts";
+export { nextFire } from "./schedule.ts";
+export type { ScheduleSpec } from "./schedule.ts";
 export { orderSteps } from "./order.ts";
 export type { Orderable, Ordering } from "./order.ts";
 export { allSteps } from "./walk-steps.ts";

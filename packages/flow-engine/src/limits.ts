@@ -2,8 +2,9 @@ import { MIB } from "@rumi/core";
 
 // Source of every number: the flow page, sections 2, 3, 7 and 8.
 
-/** Largest flow or modifier file, UTF-8 bytes; equal passes. */
+/** Largest flow and largest modifier file, UTF-8 bytes; equal passes. */
 export const MAX_FLOW_FILE_BYTES = MIB;
+export const MAX_MODIFIER_FILE_BYTES = MIB;
 /** Deepest container in a file, root 0. */
 export const MAX_FILE_DEPTH = 32;
 /** Keys, values and items of a file, aliases expanded. */

@@ -15,6 +15,11 @@ export function isInputKey(text: string): boolean {
   return INPUT_KEY.test(text);
 }
 
+/** True for a dotted lower-case service or permission name. */
+export function isServiceName(text: string): boolean {
+  return text.length <= 128 && /^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*$/u.test(text);
+}
+
 export function isPhaseName(text: string): boolean {
   return PHASE.test(text);
 }

@@ -41,6 +41,11 @@ export class StepParser implements StepReader {
     return steps;
   }
 
+  /** The one step of a modifier: top-level, but its phase and its place come with the target. */
+  injected(node: DocMap, path: string): Step | null {
+    return this.#step(node, path, 0, true);
+  }
+
   nested(fields: Fields, name: string, nesting: number, required: boolean): Step[] {
     const field = fields.take(name);
     if (field === null && !required) return [];
@@ -66,7 +71,7 @@ export class StepParser implements StepReader {
     });
   }
 
-  #step(node: DocNode, path: string, nesting: number): Step | null {
+  #step(node: DocNode, path: string, nesting: number, injected = false): Step | null {
     const { problems } = this.context;
     this.#count += 1;
     if (this.#count === MAX_STEPS + 1) problems.error("flow.too_complex", path, node.offset, `a flow has at most ${MAX_STEPS} steps`);
@@ -76,7 +81,8 @@ export class StepParser implements StepReader {
       return null;
     }
     const fields = new Fields(node, path, problems);
-    const common = this.#common(fields, node, nesting === 0);
+    if (injected) this.#refuseFields(fields, ["phase", "priority"], "the modifier says where the step goes");
+    const common = this.#common(fields, node, nesting === 0, injected);
     this.#refuseStrayReferences(node, path);
     const type = fields.take("type");
     const written = type?.node.kind === "string" ? type.node.value : null;
@@ -91,20 +97,20 @@ export class StepParser implements StepReader {
     return step;
   }
 
-  #common(fields: Fields, node: DocMap, top: boolean): Omit<StepCommon, "timeout_ms"> {
+  #common(fields: Fields, node: DocMap, top: boolean, injected: boolean): Omit<StepCommon, "timeout_ms"> {
     const { defaults, source } = this.context;
-    if (!top) this.#refuseTopLevelFields(fields);
+    if (!top) this.#refuseFields(fields, TOP_LEVEL_ONLY, "nested steps run in list order");
     const id = this.#id(fields);
     const principal = source.pack_id ?? SYSTEM_PRINCIPAL;
     const claimed = this.#claimedPrincipal(fields, principal);
-    const phase = top ? this.#phase(fields) : null;
+    const phase = top && !injected ? this.#phase(fields) : null;
     return {
       id,
       path: fields.path,
       line: this.#line(node),
       phase,
       phase_index: phase === null ? 0 : this.context.phases.indexOf(phase),
-      priority: top ? readPriority(fields) : 0,
+      priority: top && !injected ? readPriority(fields) : 0,
       depends_on: top ? this.#dependsOn(fields) : [],
       when: this.condition(fields, "when"),
       output: fields.name(
@@ -202,16 +208,11 @@ export class StepParser implements StepReader {
     return shown(claimed);
   }
 
-  #refuseTopLevelFields(fields: Fields): void {
-    for (const name of TOP_LEVEL_ONLY) {
+  #refuseFields(fields: Fields, names: readonly string[], why: string): void {
+    for (const name of names) {
       const field = fields.take(name);
       if (field !== null)
-        this.context.problems.error(
-          "flow.invalid_step",
-          field.path,
-          field.node.offset,
-          `${field.path} must not be given: nested steps run in list order`,
-        );
+        this.context.problems.error("flow.invalid_step", field.path, field.node.offset, `${field.path} must not be given: ${why}`);
     }
   }
 
