@@ -1,54 +1,172 @@
 import type { JsonValue, StoreId } from "@rumi/core";
 import { StoreError } from "./errors.ts";
+import { GroupCommit } from "./group-commit.ts";
 import type { CasOutcome, Expected, KeyPage, KvStore, StoreQuota, StoreRecord, StoreTerms, StoreUsage } from "./ports.ts";
+import { storageFailure } from "./storage-failure.ts";
+import { StoreDatabase } from "./store-database.ts";
+import { parseText, StoreTables } from "./store-tables.ts";
+import { sameJson, valueText } from "./value.ts";
 
-/** Stores of Sqlite. */
+/** What stands while the file is open. */
+interface Opened {
+  readonly database: StoreDatabase;
+  readonly tables: StoreTables;
+  readonly commits: GroupCommit;
+}
+
+/**
+ * Stores in one SQLite file, opened at first use. A file that cannot be opened fails each use with `store.unavailable` and is
+ * tried again at the next one.
+ */
 export class SqliteKvStore implements KvStore {
-  /** @param path the database file; made with its folder at first use */
+  readonly #path: string;
+  #opened: Opened | null = null;
+  #opening: Promise<Opened> | null = null;
+  #closed = false;
+  readonly #purging = new Set<Promise<void>>();
+
+  /** @param path the database file; made with its folder, both for this user alone */
   constructor(path: string) {
-    void path;
+    this.#path = path;
   }
-  create(_store: StoreId, _terms: StoreTerms): Promise<void> {
-    return todo();
+
+  create(store: StoreId, terms: StoreTerms): Promise<void> {
+    return this.#write(store, 0, ({ tables }) => tables.create(store, terms));
   }
-  requota(_store: StoreId, _quota: StoreQuota): Promise<void> {
-    return todo();
+
+  requota(store: StoreId, quota: StoreQuota): Promise<void> {
+    return this.#write(store, 0, ({ tables }) => tables.requota(store, quota));
   }
-  drop(_store: StoreId): Promise<void> {
-    return todo();
+
+  async drop(store: StoreId): Promise<void> {
+    const id = await this.#write(store, 0, ({ tables }) => tables.drop(store));
+    if (this.#opened !== null) this.#purge(this.#opened, id);
   }
+
   stores(): Promise<readonly StoreRecord[]> {
-    return todo();
+    return this.#read(null, (tables) => tables.all());
   }
-  usage(_store: StoreId): Promise<StoreUsage> {
-    return todo();
+
+  async usage(store: StoreId): Promise<StoreUsage> {
+    return await this.#read(store, (tables) => {
+      const { keys, bytes } = tables.row(store);
+      return { keys, bytes };
+    });
   }
-  get(_store: StoreId, _key: string): Promise<JsonValue | undefined> {
-    return todo();
+
+  async get(store: StoreId, key: string): Promise<JsonValue | undefined> {
+    return parseText(await this.#read(store, (tables) => tables.get(store, key)));
   }
-  set(_store: StoreId, _key: string, _value: JsonValue): Promise<void> {
-    return todo();
+
+  async set(store: StoreId, key: string, value: JsonValue): Promise<void> {
+    const text = valueText(value);
+    await this.#write(store, text.length, ({ tables }) => tables.put(store, key, text, true));
   }
-  setAll(): Promise<{ readonly written: number; readonly kept: number }> {
-    return todo();
+
+  async setAll(
+    store: StoreId,
+    entries: readonly (readonly [key: string, value: JsonValue])[],
+    options: { readonly overwrite?: boolean } = {},
+  ): Promise<{ readonly written: number; readonly kept: number }> {
+    const texts = entries.map(([key, value]) => [key, valueText(value)] as const);
+    const bytes = texts.reduce((sum, [, text]) => sum + text.length, 0);
+    return await this.#write(store, bytes, ({ database, tables }) => {
+      tables.row(store);
+      return database.nested(() => {
+        let written = 0;
+        for (const [key, text] of texts) if (tables.put(store, key, text, options.overwrite ?? false) === "written") written += 1;
+        return { written, kept: texts.length - written };
+      });
+    });
   }
-  delete(_store: StoreId, _key: string): Promise<boolean> {
-    return todo();
+
+  delete(store: StoreId, key: string): Promise<boolean> {
+    return this.#write(store, 0, ({ tables }) => tables.delete(store, key));
   }
-  list(): Promise<KeyPage> {
-    return todo();
+
+  list(store: StoreId, range: { readonly prefix: string; readonly after: string | null; readonly limit: number }): Promise<KeyPage> {
+    return this.#read(store, (tables) => tables.list(store, range));
   }
-  batchGet(): Promise<readonly (JsonValue | undefined)[]> {
-    return todo();
+
+  async batchGet(store: StoreId, keys: readonly string[]): Promise<readonly (JsonValue | undefined)[]> {
+    const texts = await this.#read(store, (tables) => keys.map((key) => tables.get(store, key)));
+    return texts.map(parseText);
   }
-  cas(_store: StoreId, _key: string, _expected: Expected, _next: JsonValue): Promise<CasOutcome> {
-    return todo();
+
+  async cas(store: StoreId, key: string, expected: Expected, next: JsonValue): Promise<CasOutcome> {
+    const text = valueText(next);
+    return await this.#write(store, text.length, ({ tables }): CasOutcome => {
+      tables.row(store);
+      const current = parseText(tables.get(store, key));
+      const meets = expected.kind === "absent" ? current === undefined : current !== undefined && sameJson(current, expected.value);
+      if (!meets) return { swapped: false, current };
+      tables.put(store, key, text, true);
+      return { swapped: true };
+    });
   }
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
+
+  /** Ends the writes asked for, then closes the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    const opened = this.#opened ?? (await this.#opening?.catch(() => null)) ?? null;
+    this.#opened = null;
+    if (opened === null) return;
+    await Promise.all(this.#purging);
+    await opened.commits.drained();
+    await opened.database[Symbol.asyncDispose]();
+  }
+
+  async #read<T>(store: StoreId | null, work: (tables: StoreTables) => T): Promise<T> {
+    const { tables, commits } = this.#opened ?? (await this.#open());
+    const settled = commits.settled(store);
+    if (settled !== null) await settled;
+    return attempt(() => work(tables));
+  }
+
+  async #write<T>(store: StoreId, bytes: number, work: (opened: Opened) => T): Promise<T> {
+    const opened = this.#opened ?? (await this.#open());
+    return await opened.commits.write(store, bytes, () => work(opened));
+  }
+
+  async #open(): Promise<Opened> {
+    if (this.#closed) throw new StoreError("store.unavailable", "the stores are closed");
+    this.#opening ??= this.#openFile().finally(() => {
+      this.#opening = null;
+    });
+    return await this.#opening;
+  }
+
+  async #openFile(): Promise<Opened> {
+    const database = await StoreDatabase.open(this.#path);
+    try {
+      const tables = new StoreTables(database);
+      const opened = { database, tables, commits: new GroupCommit(database) };
+      for (const id of tables.dropped()) this.#purge(opened, id);
+      this.#opened = opened;
+      return opened;
+    } catch (cause) {
+      await database[Symbol.asyncDispose]();
+      throw storageFailure(cause);
+    }
+  }
+
+  /** Removes what a dropped store held, a little at a time. What is left at a stop goes after the next start. */
+  #purge({ tables, commits }: Opened, id: number): void {
+    const work = async (): Promise<void> => {
+      let done = false;
+      while (!done && !this.#closed) done = await commits.write("", 0, () => tables.purge(id));
+    };
+    const purging = work()
+      .catch(() => undefined)
+      .finally(() => this.#purging.delete(purging));
+    this.#purging.add(purging);
   }
 }
 
-function todo(): Promise<never> {
-  return Promise.reject(new StoreError("store.unavailable", "not ready"));
+function attempt<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw storageFailure(cause);
+  }
 }

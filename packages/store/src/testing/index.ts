@@ -1,0 +1,1 @@
+export { kvStoreContract } from "./kv-store-contract.ts";
