@@ -75,10 +75,7 @@ test("a flow is bound to the snapshots of its packs, nested steps too", () => {
     "[{id: x, phase: a, type: file_call, owner_pack: p, file: x.py}, {id: c, phase: a, type: if, if: true, then: [{id: y, type: file_call, owner_pack: q, file: y.js}, {id: z, type: file_call, owner_pack: r, file: z.js}]}]",
   );
   const composed = compose(flowFile(text)).get("f");
-  expect([...(composed?.packs ?? [])]).toEqual([
-    ["p", fakeDigest("p")],
-    ["q", fakeDigest("q")],
-  ]);
+  expect(Object.fromEntries(composed?.packs ?? [])).toEqual({ p: fakeDigest("p"), q: fakeDigest("q") });
   expect(composed?.targets.get("z")).toMatchObject({ found: false });
 });
 

@@ -39,7 +39,7 @@ function compose({ flows = [BASE], modifiers, rights = {}, facts = {} }: Wish): 
   });
 }
 
-const ids = (table: FlowTable, flowId = "base") => table.get(flowId)?.order.map((step) => step.id as string);
+const ids = (table: FlowTable, flowId = "base") => table.get(flowId)?.order.map((step): string => step.id);
 const reasons = (table: FlowTable) => Object.fromEntries(table.modifiers.map((record) => [record.modifier_id, record.skipped_reason]));
 
 describe("where steps go", () => {
@@ -348,7 +348,7 @@ test("whatever modifiers come: the base is unaltered, what is not touched keeps 
       const composed = table.get("base");
       if (composed === undefined) throw new Error("the flow is gone");
       expect(JSON.stringify(composed.definition.raw)).toBe(snapshot);
-      const order = composed.order.map((step) => step.id as string);
+      const order = composed.order.map((step): string => step.id);
       expect(new Set(order).size).toBe(order.length);
       const kept = ["a", "b", "c", "d"].filter((id) => order.includes(id));
       expect(order.filter((id) => kept.includes(id))).toEqual(kept);
