@@ -1,4 +1,4 @@
 import { escapeContract } from "@rumi/sandbox/testing";
-import { dockerHarness, HOSTILE_PACKS } from "./docker-harness.ts";
+import { DIFFERENCES, dockerHarness, HOSTILE_PACKS } from "./docker-harness.ts";
 
-escapeContract("DockerSandbox", dockerHarness, HOSTILE_PACKS);
+escapeContract("DockerSandbox", dockerHarness, HOSTILE_PACKS, { differences: DIFFERENCES });

@@ -1,6 +1,17 @@
 // What a call left behind goes: processes first, then files. Node cannot reap a process it did not start, so a dead
 // orphan stays and is told of.
-import { chmodSync, existsSync, lstatSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+} from "node:fs";
 
 const OOM_FILES = ["/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"];
 

@@ -5,6 +5,7 @@ import type { Digest, JsonValue, PackId } from "@rumi/core";
 import { expect } from "vitest";
 import type { Instance, InstanceSpec, LogLine, Mount, RunResult, RunSpec, Runtime, Sandbox } from "../ports.ts";
 import { contractFiles } from "./contract-pack.ts";
+import type { Difference } from "./differences.ts";
 
 /** A sandbox under test and what its adapter's tests know about its surroundings. */
 export interface SandboxHarness extends AsyncDisposable {
@@ -25,6 +26,8 @@ export interface SuiteOptions {
    * calls only is replaced by what is promised then. Absent: a process of its own for each call.
    */
   readonly reuse?: boolean;
+  /** What the runtime under test is known to keep less of. Absent: nothing, and no test is replaced. */
+  readonly differences?: readonly Difference[];
 }
 
 let made = 0;

@@ -1,4 +1,5 @@
 export { contractFakes, contractFile, contractFiles } from "./contract-pack.ts";
+export type { Difference } from "./differences.ts";
 export { escapeContract } from "./escape-contract.ts";
 export { FakeFailure, FakeSandbox } from "./fake-sandbox.ts";
 export type { FakeBlock, FakeCall, FakeSandboxOptions } from "./fake-sandbox.ts";
