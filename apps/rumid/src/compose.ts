@@ -26,6 +26,7 @@ import {
 import type { ApprovalGate, InstanceSeed } from "@rumi/pack-runtime";
 import type { Sandbox } from "@rumi/sandbox";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
+import { noRights } from "./bind-rights.ts";
 import type { Foundations } from "./foundations.ts";
 import { INSTALLATION_ROOT } from "./home.ts";
 import { SignedTokenStore } from "./state-files.ts";
@@ -228,6 +229,7 @@ export function compose(given: {
         runs: bindRuns({ runner: get(PART.runner), catalog: get(PART.catalog), daemon, logs: get(PART.logs) }),
         sandbox: bindSandbox({ watch: get(PART.sandboxWatch), pins: get(PART.pins), audit }),
         instances: bindInstances({ pool: get(PART.pool), approvals: get(PART.approvals), sandbox, audit }),
+        ...noRights(),
         daemon,
         audit: bindAudit(audit),
         auditSink: audit,
@@ -235,6 +237,8 @@ export function compose(given: {
         clock,
         random,
         logger,
+        // No secret lives in the daemon yet.
+        redact: (text) => text,
       },
       {
         allowedHosts: config.api.allowedHosts,

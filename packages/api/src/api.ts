@@ -9,6 +9,7 @@ import type { RequestIssue } from "./errors.ts";
 import { failureEnvelope, failureOf } from "./failure.ts";
 import type { Failure } from "./failure.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
+import { issueText } from "./issue-text.ts";
 import { DEFAULT_API_LIMITS } from "./limits.ts";
 import type { ApiLimits } from "./limits.ts";
 import { preferredLanguage } from "./messages.ts";
@@ -18,6 +19,7 @@ import type { FrontDoorOptions } from "./origin.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Messages } from "./ports.ts";
 import { SlidingWindow } from "./rate-limit.ts";
+import { hush, redactAnswer } from "./redact-answer.ts";
 import { recordDenied, recordInternal } from "./request-audit.ts";
 import { addressOf } from "./request-context.ts";
 import type { ApiContext, ApiEnv } from "./request-context.ts";
@@ -97,6 +99,8 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     app.on(row.method, honoPath(row.path), async (c) => await serveRoute(c, row));
   }
 
+  const clean = (body: unknown): unknown => redactAnswer(body, deps.redact);
+
   async function serveRoute(c: ApiContext, row: Route): Promise<Response> {
     const caller = row.scope === "open" ? NOBODY : c.get("caller");
     if (!mayCall(caller.scopes, row.scope)) {
@@ -104,14 +108,15 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
         details: { scope: typeof row.scope === "string" ? row.scope : (row.scope[0] ?? "read") },
       });
     }
-    const params = parsePart(row.params, c.req.param(), "request.invalid_id", "the id in the path is not valid");
+    const params = parsePart(row.params, c.req.param(), { code: "request.invalid_id", message: "the id in the path is not valid" });
     const bytes =
       row.method === "GET"
         ? new Uint8Array()
         : await readBody(c.req.raw, c.env ?? {}, { maxBytes: limits.maxBodyBytes, timeoutMs: limits.bodySeconds * 1000 });
     const json = parseBody(bytes, c.req.header("content-type") ?? null);
-    const query = parsePart(row.query, plainQuery(c), "request.invalid", "the query is not valid");
-    const body = parsePart(row.body, json, "request.invalid", "the body is not valid");
+    if (row.confidential !== undefined) c.set("hush", hush(row.confidential.map((field) => textOf(json[field]))));
+    const query = parsePart(row.query, plainQuery(c), { code: "request.invalid", message: "the query is not valid" });
+    const body = parsePart(row.body, json, { code: "request.invalid", message: "the body is not valid" }, row);
     const context: RouteContext = {
       deps,
       caller,
@@ -123,8 +128,8 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     const seconds = row.timeoutSeconds ?? limits.handlerSeconds;
     const result = await within(Promise.resolve(row.handler({ params, query, body }, context)), seconds);
     if (row.name === "openapi") return answer(c, 200, result);
-    if (!(result instanceof Reply)) return answer(c, 200, success(result));
-    if (result.failure === null) return answer(c, result.status, success(result.data));
+    if (!(result instanceof Reply)) return answer(c, 200, clean(success(result)));
+    if (result.failure === null) return answer(c, result.status, clean(success(result.data)));
     const entry = codeEntry(result.failure.code);
     const { remedy: _, ...told } = result.data as Record<string, unknown>;
     const remedy = workingRemedy(result.failure.code, result.failure.remedy, told, ROUTE_VERBS);
@@ -154,7 +159,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
 
   async function refuse(c: ApiContext, error: unknown): Promise<Response> {
     const failure = failureOf(error, namedInPath(c.req.path));
-    if (failure.internal) await recordInternal(deps, c, error);
+    if (failure.internal) await recordInternal(deps, c, error, c.get("hush"));
     if (failure.status === 401 || failure.status === 403 || failure.status === 421) await recordDenied(deps, c, failure);
     return fail(c, failure, typeof failure.details["allow"] === "string" ? { Allow: failure.details["allow"] } : {});
   }
@@ -163,7 +168,9 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     const language = preferredLanguage(c.req.header("accept-language"));
     if (failure.status === 401) headers["WWW-Authenticate"] = "Bearer";
     if (failure.retryAfterSeconds !== null) headers["Retry-After"] = String(failure.retryAfterSeconds);
-    return answer(c, failure.status, failureEnvelope(failure, language, messages), headers);
+    const body = clean(failureEnvelope(failure, language, messages));
+    const quiet = c.get("hush");
+    return answer(c, failure.status, quiet === undefined ? body : redactAnswer(body, quiet), headers);
   }
 
   return {
@@ -222,15 +229,35 @@ function plainQuery(c: ApiContext): Record<string, unknown> {
   return plain;
 }
 
-function parsePart(schema: Schema, value: unknown, code: "request.invalid" | "request.invalid_id", message: string): never {
+/** How a part of a request is refused. */
+interface PartFault {
+  readonly code: "request.invalid" | "request.invalid_id";
+  readonly message: string;
+}
+
+/** @throws ApiError with the fault's code, or the one that the row has for the first bad field. No text repeats what was sent. */
+function parsePart(schema: Schema, value: unknown, fault: PartFault, row: Pick<Route, "confidential" | "faults"> = {}): never {
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output as never;
+  const fieldOf = (issue: v.BaseIssue<unknown>): string => String(issue.path?.[0]?.key ?? "");
+  const first = parsed.issues[0];
+  const own = Object.entries(row.faults ?? {}).find(([field]) => field === fieldOf(first))?.[1];
   const issues: RequestIssue[] = parsed.issues.slice(0, 20).map((issue) => ({
-    code,
-    path: `/${(issue.path ?? []).map((item) => String(item.key).slice(0, 128).replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`,
-    message: issue.message.slice(0, 200),
+    code: own ?? fault.code,
+    // The name of an unknown field may be what should have been its value.
+    path: row.confidential !== undefined && issue.expected === "never" ? "/?" : pointerTo(issue),
+    message: issueText(issue),
   }));
-  throw new ApiError(code, message, { details: { issues } });
+  if (own !== undefined) throw new RumiError(own, `${fieldOf(first)} is not valid`, { details: { issues } });
+  throw new ApiError(fault.code, fault.message, { details: { issues } });
+}
+
+function pointerTo(issue: v.BaseIssue<unknown>): string {
+  return `/${(issue.path ?? []).map((item) => String(item.key).slice(0, 128).replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }
 
 async function within<T>(work: Promise<T>, seconds: number): Promise<T> {

@@ -1,8 +1,12 @@
 import type { ApprovalErrorCode } from "@rumi/approval";
 import type { AuditErrorCode } from "@rumi/audit";
+import type { CapabilityErrorCode } from "@rumi/capability";
+import type { EgressErrorCode } from "@rumi/egress";
 import type { FlowErrorCode, FlowLoadCode } from "@rumi/flow-engine";
 import type { SafeFilesErrorCode } from "@rumi/safe-files";
 import type { SandboxErrorCode, SandboxOutcomeCode } from "@rumi/sandbox";
+import type { SecretsErrorCode } from "@rumi/secrets";
+import type { StoreErrorCode } from "@rumi/store";
 import type { ApiErrorCode } from "./errors.ts";
 import { LOAD_CODES } from "./load-codes.ts";
 
@@ -35,10 +39,14 @@ export type PackageCode =
   | ApiErrorCode
   | ApprovalErrorCode
   | AuditErrorCode
+  | CapabilityErrorCode
+  | EgressErrorCode
   | Exclude<FlowErrorCode, FlowLoadCode>
   | SafeFilesErrorCode
   | SandboxErrorCode
-  | SandboxOutcomeCode;
+  | SandboxOutcomeCode
+  | SecretsErrorCode
+  | StoreErrorCode;
 
 /**
  * Every code that can reach an answer: its status, whether to try again, and its remedy. A code of a package without a line
@@ -109,10 +117,46 @@ export const CODES = {
   "audit.unavailable": remedy(503, "rumi doctor", true),
   "audit.chain_broken": remedy(409, "rumi audit verify"),
 
+  "capability.permission_denied": remedy(403, "rumi grant add {principal_id} {permission_id}"),
+  "capability.trust_denied": none(403, "a pack's own handler is trusted by the approval of its candidate"),
+  "capability.slug_taken": none(409, FIX_PACK),
+  "capability.permission_taken": none(409, FIX_PACK),
+  "capability.invalid_config": none(400, FIX_REQUEST),
+  "capability.batch_too_large": none(400, FIX_REQUEST),
+  "capability.grant_not_found": remedy(404, "rumi grant list {principal_id}"),
+  "capability.grant_expired": remedy(403, "rumi grant add {principal_id} {permission_id}"),
+  "capability.config_conflict": remedy(403, "rumi grant list {principal_id}"),
+  "capability.limit_reached": remedy(429, "rumi grant list {principal_id}"),
+  "capability.rate_limited": none(429, TRY_AGAIN, true),
+
+  "egress.report_too_long": none(400, FIX_REQUEST),
+
+  "secrets.invalid_key": none(400, "a key has 1 to 64 of A-Z, 0-9 and _"),
+  "secrets.invalid_value": none(400, "a value is a text"),
+  "secrets.too_short": none(400, "a value under 4 bytes cannot be kept out of sight"),
+  "secrets.too_large": none(400, "a value has at most 64 KiB"),
+  "secrets.not_found": remedy(404, "rumi secret list"),
+  "secrets.locked": remedy(503, "rumi doctor"),
+  "secrets.access_denied": remedy(403, "rumi secret grant {pack_id}"),
+  "secrets.binding_suspended": remedy(403, "rumi secret grant {pack_id}"),
+
+  "store.invalid_id": none(400, "an id has 1 to 128 of a-z, A-Z, 0-9, _ and -"),
+  "store.invalid_key": none(400, FIX_REQUEST),
+  "store.invalid_root": none(400, "a root is one name below user_data/stores"),
+  "store.invalid_cursor": none(400, FIX_REQUEST),
+  "store.not_found": remedy(404, "rumi store list"),
+  "store.exists": remedy(409, "rumi store list"),
+  "store.owner_mismatch": remedy(403, "rumi store list"),
+  "store.share_required": remedy(403, "rumi store share {store_id} {consumer_pack_id}"),
+  "store.conflict": none(409, "what is there is not what was expected"),
+  "store.unavailable": remedy(503, "rumi doctor", true),
+  "store.quota_exceeded": remedy(413, "rumi store list"),
+  "store.payload_too_large": none(413, FIX_REQUEST),
+
   "flow.not_found": remedy(404, "rumi flow list"),
   "flow.run_not_found": remedy(404, "rumi run list"),
   "flow.not_runnable": none(403, "the daemon alone runs this flow"),
-  "flow.run_denied": none(403, "grants for flows come with capability grants"),
+  "flow.run_denied": remedy(403, "rumi grant add {pack_id} flow.run -c allowed_flow_ids=FLOW"),
   "flow.invalid_input": remedy(400, "rumi flow show {flow_id}"),
   "flow.input_type": remedy(400, "rumi flow show {flow_id}"),
   "flow.too_many_runs": remedy(429, "rumi run list", true),

@@ -1,5 +1,18 @@
 import type { AuditSink, Clock, Logger, Random } from "@rumi/core";
-import type { AuditReadPort, DaemonPort, FlowsPort, InstancesPort, PacksPort, RunsPort, SandboxStatusPort } from "./ports.ts";
+import type {
+  AuditReadPort,
+  DaemonPort,
+  FlowsPort,
+  GrantsPort,
+  InstancesPort,
+  NetworkPort,
+  PacksPort,
+  PrivilegesPort,
+  RunsPort,
+  SandboxStatusPort,
+  SecretsPort,
+  StoresPort,
+} from "./ports.ts";
 import type { TokenRegistry } from "./token-registry.ts";
 
 /** Everything the API asks of the house. */
@@ -9,6 +22,11 @@ export interface ApiDeps {
   readonly runs: RunsPort;
   readonly sandbox: SandboxStatusPort;
   readonly instances: InstancesPort;
+  readonly grants: GrantsPort;
+  readonly network: NetworkPort;
+  readonly secrets: SecretsPort;
+  readonly privileges: PrivilegesPort;
+  readonly stores: StoresPort;
   readonly daemon: DaemonPort;
   readonly audit: AuditReadPort;
   readonly auditSink: AuditSink;
@@ -16,4 +34,6 @@ export interface ApiDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes every value of a live secret, in every form, out of one text. Every text of every answer passes it. */
+  readonly redact: (text: string) => string;
 }

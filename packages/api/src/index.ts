@@ -29,13 +29,18 @@ export type {
   AuditReadPort,
   DaemonPort,
   FlowsPort,
+  GrantsPort,
   InstancesPort,
   Messages,
+  NetworkPort,
   PacksPort,
+  PrivilegesPort,
   RunRequest,
   RunsPort,
   SandboxStatusPort,
+  SecretsPort,
   Soon,
+  StoresPort,
   TokenStore,
 } from "./ports.ts";
 export type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";

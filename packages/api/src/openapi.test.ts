@@ -28,12 +28,67 @@ function faultsOf(document: Document, name: string, status: number, answer: unkn
   return schemaFaults(document.components.schemas["Failure"] ?? { const: "missing" }, answer);
 }
 
+/** One request to each route of rights, secrets and stores, in an order in which each is done. */
+const RIGHTS: readonly (readonly [name: string, method: string, path: string, body?: object])[] = [
+  ["network.grant", "POST", "/api/network/grant", { pack_id: "my_pack", allowed_domains: ["a.example"], allowed_ports: [443, "*"] }],
+  ["network.list", "GET", "/api/network/list"],
+  ["network.check", "POST", "/api/network/check", { pack_id: "my_pack", domain: "a.example", port: 443 }],
+  ["network.startReport", "POST", "/api/network/report", { pack_id: "my_pack", seconds: 60 }],
+  ["network.startReport", "POST", "/api/network/report", { pack_id: "my_pack", seconds: 0 }],
+  ["network.report", "GET", "/api/network/report?pack_id=my_pack"],
+  ["network.revoke", "POST", "/api/network/revoke", { pack_id: "my_pack", reason: "enough" }],
+  ["network.revoke", "POST", "/api/network/revoke", { pack_id: "my_pack" }],
+  ["grants.grant", "POST", "/api/capability/grants/grant", { principal_id: "my_pack", permission_id: "fs.read", config: { a: [1] } }],
+  [
+    "grants.batch",
+    "POST",
+    "/api/capability/grants/batch",
+    { grants: [{ principal_id: "my_pack", permission_id: "store.get" }, { principal_id: "a b" }, {}] },
+  ],
+  ["grants.list", "GET", "/api/capability/grants?principal_id=my_pack"],
+  ["grants.revoke", "POST", "/api/capability/grants/revoke", { principal_id: "my_pack", permission_id: "fs.read" }],
+  ["grants.revoke", "POST", "/api/capability/grants/revoke", { principal_id: "my_pack", permission_id: "fs.read" }],
+  ["grants.reset", "POST", "/api/capability/grants/reset", { principal_id: "my_pack" }],
+  ["secrets.set", "POST", "/api/secrets/set", { key: "API_KEY", value: "sk-123456789" }],
+  ["secrets.list", "GET", "/api/secrets?limit=1"],
+  ["secrets.grant", "POST", "/api/secrets/grants/my_pack", { mode: "use", bindings: ["API_KEY@a.example"], slots: ["header"] }],
+  ["secrets.grantNamed", "POST", "/api/secrets/grants", { pack_id: "my_pack", mode: "get", secret_keys: ["API_KEY", "OTHER"] }],
+  ["secrets.grants", "GET", "/api/secrets/grants"],
+  ["secrets.packGrants", "GET", "/api/secrets/grants/my_pack"],
+  ["secrets.withdraw", "DELETE", "/api/secrets/grants/my_pack/API_KEY"],
+  ["secrets.revoke", "DELETE", "/api/secrets/grants/my_pack"],
+  ["secrets.revoke", "DELETE", "/api/secrets/grants/my_pack"],
+  ["secrets.rotateKey", "POST", "/api/secrets/rotate-key"],
+  ["secrets.delete", "POST", "/api/secrets/delete", { key: "API_KEY", reason: "old" }],
+  ["secrets.delete", "POST", "/api/secrets/delete", { key: "API_KEY" }],
+  ["privileges.grant", "POST", "/api/privileges/my_pack/grant/host.execute", { config: ["handler_a"] }],
+  ["privileges.list", "GET", "/api/privileges"],
+  ["privileges.revoke", "POST", "/api/privileges/my_pack/revoke/host.execute"],
+  ["stores.create", "POST", "/api/stores/create", { store_id: "notes", max_keys: 10 }],
+  ["stores.keys", "GET", "/api/stores/my_pack__cache/keys?prefix=a&limit=1"],
+  ["stores.value", "GET", "/api/stores/my_pack__cache/value?key=a/b"],
+  ["stores.value", "GET", "/api/stores/my_pack__cache/value?key=none"],
+  ["stores.import", "POST", "/api/stores/notes/import", { path: "/srv/notes", overwrite: true }],
+  [
+    "stores.share",
+    "POST",
+    "/api/stores/shared/approve",
+    { provider_pack_id: "my_pack", consumer_pack_id: "b", store_id: "my_pack__cache", mode: "read_write" },
+  ],
+  ["stores.shared", "GET", "/api/stores/shared"],
+  ["stores.unshare", "POST", "/api/stores/shared/revoke", { owner_pack: "my_pack", target_pack: "b", store_id: "my_pack__cache" }],
+  ["stores.list", "GET", "/api/stores"],
+  ["stores.delete", "DELETE", "/api/stores/my_pack__cache"],
+  ["stores.delete", "DELETE", "/api/stores/my_pack__cache?force=true"],
+];
+
 test("every real answer of every route is as the OpenAPI document says, done or refused", async () => {
   const house = new FakeHouse();
   const token = await house.token("admin");
   const document = await documentOf(house, token);
   house.held.add("slow");
   house.outcomes.set("pack.flow", { state: "failed", code: "sandbox.block_error", reason: "it failed", result: null });
+  house.rights.addStore("my_pack__cache", "my_pack", { "a/b": { n: [1, null] }, ab: "x", ac: null });
   const other = await house.tokens.create({ name: "other", scopes: ["read"] }, "test");
   const seen = new Set<string>();
   const check = async (name: string, method: string, path: string, body?: string): Promise<Record<string, unknown>> => {
@@ -44,12 +99,17 @@ test("every real answer of every route is as the OpenAPI document says, done or 
     return answer.json.data ?? {};
   };
   for (const row of ROUTES) {
-    const path = row.path.replace("{pack_id}", "my_pack").replace("{id}", row.path.startsWith("/api/packs") ? "my_pack" : "hello");
+    const path = row.path
+      .replace("{pack_id}", "my_pack")
+      .replace("{privilege}", "host.execute")
+      .replace("{key}", "API_KEY")
+      .replace("{id}", row.path.startsWith("/api/packs") ? "my_pack" : "hello");
     if (row.path.includes("/runs/") || row.path.startsWith("/api/tokens")) continue;
     await check(row.name, row.method, path);
     await check(row.name, row.method, `${path}?no_such=1`);
     if (row.path.includes("{")) await check(row.name, row.method, row.path.replace(/\{\w+\}/u, "none"));
   }
+  for (const [name, method, path, body] of RIGHTS) await check(name, method, path, body === undefined ? undefined : JSON.stringify(body));
   await check("flows.run", "POST", "/api/flows/pack.flow/run");
   const started = await check("flows.run", "POST", "/api/flows/slow/run", '{"async":true}');
   const run = String(started["run_id"]);

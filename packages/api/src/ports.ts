@@ -1,8 +1,22 @@
-import type { JsonObject } from "@rumi/core";
+import type { JsonObject, JsonValue, PackId, PermissionId, SecretKey, StoreId } from "@rumi/core";
 import type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 import type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
 import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
+import type { NetworkAsk, NetworkGranted, NetworkListing, NetworkReport, NetworkVerdict } from "./schemas/network.ts";
 import type { ApproveAnswer, PackReview, PackState, PackSummary, RejectAnswer, ScanAnswer } from "./schemas/packs.ts";
+import type {
+  BatchAnswer,
+  DeclaredAnswer,
+  GrantAnswer,
+  GrantAsk,
+  GrantRecord,
+  PackPrivileges,
+  PrivilegeAnswer,
+  PrivilegeId,
+  ResetAnswer,
+} from "./schemas/rights.ts";
+import type { SecretKeyRotated, SecretListing, SecretSetAnswer } from "./schemas/secrets.ts";
+import type { ShareAsk, ShareMode, ShareView, StoreAsk, StoreImported, StoreKeysPage, StoreView } from "./schemas/stores.ts";
 import type { TokenRecord } from "./schemas/tokens.ts";
 
 /** A value now or soon: in-memory answers need no promise. */
@@ -77,6 +91,81 @@ export interface InstancesPort {
   stop(packId: string, runtime: "python" | "node" | undefined, actor: string): Soon<readonly InstanceView[]>;
   /** Removes at once, calls in flight end `cancelled`; answers what was removed. */
   remove(packId: string, runtime: "python" | "node" | undefined, actor: string): Soon<readonly InstanceView[]>;
+}
+
+/** Rights of packs. Every change is audited before it counts. @throws RumiError `capability.*` `audit.unavailable` */
+export interface GrantsPort {
+  /** Of one principal, or of every one that has a record. */
+  list(principalId?: PackId): Soon<readonly GrantRecord[]>;
+  /** Replaces the config of a right that is held. Beyond what is declared: warned about, and marked `undeclared` from then on. */
+  grant(ask: GrantAsk, actor: string): Soon<GrantAnswer>;
+  /** `"*"` takes every right. @throws RumiError `capability.grant_not_found` */
+  revoke(
+    ask: { readonly principal_id: PackId; readonly permission_id: PermissionId | "*"; readonly reason?: string },
+    actor: string,
+  ): Soon<{ readonly revoked: number }>;
+  /** Each for itself, in order. */
+  batch(grants: readonly GrantAsk[], actor: string): Soon<BatchAnswer>;
+  /** Drops the record of a principal whose file was changed by something else. */
+  reset(principalId: PackId, actor: string): Soon<ResetAnswer>;
+  /** Gives what an approved pack declares, but no `"*"` and no private address. What cannot be given is a warning. */
+  grantDeclared(packId: PackId, actor: string): Soon<DeclaredAnswer>;
+  /**
+   * Takes one key out of the `secrets.use` and `secrets.get` rights of a pack; a right that would be left without a key goes.
+   * @throws RumiError `capability.grant_not_found` when neither names it
+   */
+  withdrawSecret(
+    ask: { readonly pack_id: PackId; readonly key: SecretKey; readonly reason?: string },
+    actor: string,
+  ): Soon<{ readonly revoked: number }>;
+}
+
+/** What packs may reach of the outside. @throws RumiError `capability.*` `egress.*` */
+export interface NetworkPort {
+  list(): Soon<NetworkListing>;
+  /** Replaces the grant there is and keeps its first `granted_at`. */
+  grant(ask: NetworkAsk, actor: string): Soon<NetworkGranted>;
+  /** @throws RumiError `capability.grant_not_found` */
+  revoke(packId: PackId, reason: string | undefined, actor: string): Soon<{ readonly pack_id: string; readonly revoked: boolean }>;
+  /** No name is resolved, nothing is sent. */
+  check(packId: PackId, domain: string, port: number): Soon<NetworkVerdict>;
+  /** Lets a pack reach global hosts without a grant for so long, and notes them; 0 ends it. */
+  startReport(packId: PackId, seconds: number, actor: string): Soon<{ readonly until: string | null }>;
+  report(packId: PackId): Soon<NetworkReport>;
+}
+
+/** Secrets: what goes in never comes out here. @throws RumiError `secrets.*` */
+export interface SecretsPort {
+  list(): Soon<SecretListing>;
+  /** `value` stands in no answer, error, log or audit entry. */
+  set(key: SecretKey, value: string, actor: string): Soon<SecretSetAnswer>;
+  delete(key: SecretKey, reason: string | undefined, actor: string): Soon<unknown>;
+  /** Seals every secret under a new key. */
+  rotateKey(actor: string): Soon<SecretKeyRotated>;
+}
+
+/** Powers of packs over the host. @throws RumiError `capability.invalid_config` `capability.grant_not_found` */
+export interface PrivilegesPort {
+  list(): Soon<readonly PackPrivileges[]>;
+  grant(packId: PackId, privilege: PrivilegeId, config: JsonValue | undefined, actor: string): Soon<PrivilegeAnswer>;
+  revoke(packId: PackId, privilege: PrivilegeId, actor: string): Soon<unknown>;
+}
+
+/** Stores of packs, and who may use another's. @throws RumiError `store.*` */
+export interface StoresPort {
+  list(): Soon<readonly StoreView[]>;
+  keys(storeId: StoreId, range: { readonly prefix: string; readonly limit: number; readonly cursor?: string }): Soon<StoreKeysPage>;
+  /** Undefined when the key is absent. */
+  value(storeId: StoreId, key: string): Soon<JsonValue | undefined>;
+  create(ask: StoreAsk, actor: string): Soon<unknown>;
+  /** A store that holds keys goes only with `force`. */
+  delete(storeId: StoreId, options: { readonly force: boolean }, actor: string): Soon<unknown>;
+  /** `path` is a folder on the daemon's disk. */
+  import(storeId: StoreId, options: { readonly path: string; readonly overwrite: boolean }, actor: string): Soon<StoreImported>;
+  shares(): Soon<readonly ShareView[]>;
+  share(ask: ShareAsk & { readonly mode: ShareMode }, actor: string): Soon<unknown>;
+  /** @throws RumiError `store.not_found` */
+  unshare(ask: ShareAsk, actor: string): Soon<unknown>;
 }
 
 /** The daemon itself. */

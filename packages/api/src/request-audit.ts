@@ -10,14 +10,19 @@ function auditedPath(c: ApiContext): string {
 }
 
 /** Writes down what a handler threw; the answer holds none of it. */
-export async function recordInternal(deps: ApiDeps, c: ApiContext, error: unknown): Promise<void> {
-  const detail = error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error);
+export async function recordInternal(
+  deps: ApiDeps,
+  c: ApiContext,
+  error: unknown,
+  hush: (text: string) => string = (text) => text,
+): Promise<void> {
+  const detail = hush(error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error));
   const entry = {
     category: "system",
     severity: "error",
     action: "api_internal_error",
     success: false,
-    error: error instanceof Error ? error.message.slice(0, 2000) : "unknown error",
+    error: error instanceof Error ? hush(error.message).slice(0, 2000) : "unknown error",
     details: { request_id: c.get("requestId"), method: c.req.method, path: auditedPath(c), detail: detail.slice(0, 2000) },
   } as const;
   deps.logger.log("error", "a handler failed", { request_id: c.get("requestId") });

@@ -5,7 +5,13 @@ import type { Caller } from "./token-registry.ts";
 /** What every request carries through the pipeline. */
 export interface ApiEnv {
   Bindings: Partial<HttpBindings>;
-  Variables: { requestId: string; caller: Caller; corsOrigin: string | undefined };
+  Variables: {
+    requestId: string;
+    caller: Caller;
+    corsOrigin: string | undefined;
+    /** Takes what this request holds in confidence out of a text. */
+    hush: ((text: string) => string) | undefined;
+  };
 }
 
 /** One request on its way. */

@@ -5,7 +5,12 @@ import type { Route } from "./route.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { daemonRoutes } from "./routes/daemon.ts";
 import { flowRoutes } from "./routes/flows.ts";
+import { grantRoutes } from "./routes/grants.ts";
+import { networkRoutes } from "./routes/network.ts";
 import { packRoutes } from "./routes/packs.ts";
+import { privilegeRoutes } from "./routes/privileges.ts";
+import { secretRoutes } from "./routes/secrets.ts";
+import { storeRoutes } from "./routes/stores.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { JsonMap } from "./schemas/common.ts";
 
@@ -21,7 +26,19 @@ const openApiRoute = route({
 });
 
 /** The one table of endpoints: routing, OpenAPI and the typed client derive from it. */
-export const ROUTES = [...packRoutes, ...flowRoutes, ...containerRoutes, ...daemonRoutes, ...tokenRoutes, openApiRoute] as const;
+export const ROUTES = [
+  ...packRoutes,
+  ...networkRoutes,
+  ...grantRoutes,
+  ...secretRoutes,
+  ...privilegeRoutes,
+  ...flowRoutes,
+  ...storeRoutes,
+  ...containerRoutes,
+  ...daemonRoutes,
+  ...tokenRoutes,
+  openApiRoute,
+] as const;
 
 /** Any row of the table, with its own types. */
 export type TableRoute = (typeof ROUTES)[number];

@@ -1,4 +1,4 @@
-import type { Digest } from "@rumi/core";
+import type { Digest, ErrorCode } from "@rumi/core";
 import * as v from "valibot";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import type { ApiDeps } from "./deps.ts";
@@ -64,6 +64,10 @@ export interface Route<
   readonly accepted?: Schema;
   /** Seconds the handler may take; 60 when absent. */
   readonly timeoutSeconds?: number;
+  /** Fields of the body that stand in no answer, error or audit entry, whatever goes wrong. */
+  readonly confidential?: readonly string[];
+  /** The code of a malformed field; `request.invalid` for the others. */
+  readonly faults?: Readonly<Record<string, ErrorCode>>;
   handler(
     input: { readonly params: v.InferOutput<Params>; readonly query: v.InferOutput<Query>; readonly body: v.InferOutput<Body> },
     context: RouteContext,

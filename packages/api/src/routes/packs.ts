@@ -89,19 +89,28 @@ export const packRoutes = [
     method: "POST",
     path: "/api/packs/{id}/approve",
     scope: "approve",
-    summary: "Approve exactly these bytes of a pack",
+    summary: "Approve exactly these bytes of a pack; with grant_declared also give what it declares",
     verb: "pack approve",
     params: PackParams,
     body: ApproveBody,
     data: ApproveAnswer,
     timeoutSeconds: 600,
-    handler: ({ params, body }, { deps, caller }) =>
-      deps.packs.approve(params.id, {
+    handler: async ({ params, body }, { deps, caller }) => {
+      const approved = await deps.packs.approve(params.id, {
         ...(body.expected_digest === undefined ? {} : { expected_digest: body.expected_digest }),
         ...(body.unblock === undefined ? {} : { unblock: body.unblock }),
         ...(body.notes === undefined ? {} : { notes: body.notes }),
         actor: caller.actor,
-      }),
+      });
+      if (body.grant_declared !== true) return approved;
+      const given = await deps.grants.grantDeclared(params.id, caller.actor);
+      return {
+        ...approved,
+        granted: [...(approved.granted ?? []), ...given.granted],
+        stores_created: [...(approved.stores_created ?? []), ...given.stores_created],
+        warnings: [...approved.warnings, ...given.warnings],
+      };
+    },
   }),
   route({
     name: "packs.reject",

@@ -1,6 +1,7 @@
 import { Digest, PackId } from "@rumi/core";
 import * as v from "valibot";
 import { DigestText, list, Note, Time } from "./common.ts";
+import { DeclaredRight } from "./rights.ts";
 
 /** The states of a pack, as page 20 section 5 moves them. */
 export const PackStatus = v.picklist(["installed", "approved", "modified", "blocked", "error"]);
@@ -96,8 +97,12 @@ export const PackReview = v.object({
   secrets: v.optional(ReviewChange),
   lib: v.optional(ReviewChange),
   host_execution: v.optional(v.unknown()),
+  /** Rights that wake with the approval. */
   sleeping_grants: v.optional(list(v.unknown())),
+  /** Rights that the pack holds beyond what it declares. */
   undeclared_grants: v.optional(list(v.unknown())),
+  /** What an approval with `grant_declared` would give. */
+  declared_grants: v.optional(list(DeclaredRight)),
   warnings: list(v.unknown()),
   history: v.optional(list(v.unknown())),
 });
@@ -128,6 +133,8 @@ export const PackListQuery = { status: v.optional(PackStatus) } as const;
 export const ApproveBody = v.strictObject({
   expected_digest: v.optional(Digest),
   unblock: v.optional(v.boolean()),
+  /** Also give what the pack declares, but no `"*"` and no private address. */
+  grant_declared: v.optional(v.boolean()),
   notes: v.optional(Note),
 });
 export const RejectBody = v.strictObject({ reason: v.optional(Note) });

@@ -9,6 +9,7 @@ import type { Run, RunRecord } from "../schemas/flows.ts";
 import type { PackReview, PackState, PackStatus, PackSummary } from "../schemas/packs.ts";
 import { TokenRegistry } from "../token-registry.ts";
 import type { NewToken } from "../token-registry.ts";
+import { FakeRights } from "./fake-rights.ts";
 import { MemoryTokenStore } from "./memory-token-store.ts";
 
 /** How a fake house starts. */
@@ -44,6 +45,9 @@ export class FakeHouse {
   readonly api: Api;
   /** Names of the port methods called, in order. */
   readonly calls: string[] = [];
+  readonly rights: FakeRights;
+  /** Values that may stand in no answer. */
+  readonly live = new Set<string>();
   phase: "starting" | "running" | "stopping" = "running";
   locked: { readonly reason: string; readonly remedy: string } | null = null;
   /** Sections and warnings shown in every review. */
@@ -58,6 +62,7 @@ export class FakeHouse {
   constructor(options: FakeHouseOptions = {}) {
     this.clock = options.clock ?? systemClock;
     this.#maxRuns = options.maxConcurrentRuns ?? 10;
+    this.rights = new FakeRights(this.clock, (id) => this.packs.has(id), this.calls);
     this.tokens = new TokenRegistry({ store: this.tokenStore, audit: this.audit, clock: this.clock, random: systemRandom });
     this.deps = { ...this.#ports(), ...options.deps };
     this.api = createApi(this.deps, options);
@@ -243,6 +248,7 @@ export class FakeHouse {
           return [{ ref: "rumi-base-python:dev", image_id: "sha256:1", was: null }];
         },
       },
+      ...this.rights.ports(),
       instances: { list: instances, start: instances, stop: instances, remove: instances },
       daemon: {
         phase: () => this.phase,
@@ -269,6 +275,7 @@ export class FakeHouse {
       clock: this.clock,
       random: systemRandom,
       logger: silentLogger,
+      redact: (text) => [...this.live].reduce((rest, value) => rest.replaceAll(value, "[REDACTED]"), text),
     };
   }
 }

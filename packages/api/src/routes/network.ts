@@ -1,0 +1,91 @@
+import { route } from "../route.ts";
+import {
+  NetworkCheckBody,
+  NetworkGrantBody,
+  NetworkGranted,
+  NetworkList,
+  NetworkReport,
+  NetworkRevokeBody,
+  NetworkRevoked,
+  NetworkVerdict,
+  ReportBody,
+  ReportQuery,
+  ReportStarted,
+} from "../schemas/network.ts";
+
+/** What packs may reach of the outside. */
+export const networkRoutes = [
+  route({
+    name: "network.list",
+    method: "GET",
+    path: "/api/network/list",
+    scope: "read",
+    summary: "Every network grant, and those that sleep",
+    verb: "network list",
+    data: NetworkList,
+    handler: async (_, { deps }) => {
+      const { grants, disabled_packs } = await deps.network.list();
+      return {
+        grants,
+        grant_count: Object.keys(grants).length,
+        disabled_packs,
+        disabled_count: Object.keys(disabled_packs).length,
+      };
+    },
+  }),
+  route({
+    name: "network.grant",
+    method: "POST",
+    path: "/api/network/grant",
+    scope: "approve",
+    summary: "Let a pack reach these hosts on these ports; replaces its grant",
+    verb: "network grant",
+    body: NetworkGrantBody,
+    data: NetworkGranted,
+    handler: ({ body }, { deps, caller }) => deps.network.grant(body, caller.actor),
+  }),
+  route({
+    name: "network.revoke",
+    method: "POST",
+    path: "/api/network/revoke",
+    scope: "approve",
+    summary: "Take a pack's network grant",
+    verb: "network revoke",
+    body: NetworkRevokeBody,
+    data: NetworkRevoked,
+    handler: ({ body }, { deps, caller }) => deps.network.revoke(body.pack_id, body.reason, caller.actor),
+  }),
+  route({
+    name: "network.check",
+    method: "POST",
+    path: "/api/network/check",
+    scope: "read",
+    summary: "Whether a pack may reach a host and port; no name is resolved",
+    verb: "network check",
+    body: NetworkCheckBody,
+    data: NetworkVerdict,
+    handler: ({ body }, { deps }) => deps.network.check(body.pack_id, body.domain, body.port),
+  }),
+  route({
+    name: "network.startReport",
+    method: "POST",
+    path: "/api/network/report",
+    scope: "approve",
+    summary: "Let a pack reach global hosts for a while and note them; 0 seconds ends it",
+    verb: "network report",
+    body: ReportBody,
+    data: ReportStarted,
+    handler: ({ body }, { deps, caller }) => deps.network.startReport(body.pack_id, body.seconds, caller.actor),
+  }),
+  route({
+    name: "network.report",
+    method: "GET",
+    path: "/api/network/report",
+    scope: "read",
+    summary: "What a pack asked of the outside, and the smallest grant for it",
+    verb: "network report",
+    query: ReportQuery,
+    data: NetworkReport,
+    handler: ({ query }, { deps }) => deps.network.report(query.pack_id),
+  }),
+] as const;
