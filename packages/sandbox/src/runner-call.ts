@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { jsonDepth } from "@rumi/core";
 import type { JsonValue } from "@rumi/core";
 import type { Log, Result } from "@rumi/wire";
-import { MAX_CALL_LOG_LINES, MAX_MESSAGE_BYTES, MAX_RESULT_DEPTH, MAX_TRACEBACK_BYTES, MAX_WARNINGS } from "@rumi/wire";
+import { isJsonTooDeep, MAX_CALL_LOG_LINES, MAX_MESSAGE_BYTES, MAX_RESULT_DEPTH, MAX_TRACEBACK_BYTES, MAX_WARNINGS } from "@rumi/wire";
 import { LogLines } from "./log-lines.ts";
 import type { LogLine, RunFacts, RunFailureType, RunResult, RunSpec } from "./ports.ts";
 
@@ -14,13 +14,6 @@ const SHORT_PAYLOAD_BYTES = 2 * MAX_RESULT_DEPTH;
 
 /** From here on a look at the brackets pays: parsing millions of nested ones would hold everybody up. */
 const LARGE_PAYLOAD_BYTES = 64 * 1024;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** One call between its dispatch and its result: what it printed, what came back, how it ends. */
 export class RunnerCall {
@@ -135,7 +128,7 @@ function clip(text: string, maxBytes: number): string {
 }
 
 function parseValue(bytes: Uint8Array): { ok: true; value: JsonValue } | { ok: false } {
-  if (bytes.length > LARGE_PAYLOAD_BYTES && isTooDeep(bytes)) return { ok: false };
+  if (bytes.length > LARGE_PAYLOAD_BYTES && isJsonTooDeep(bytes, MAX_RESULT_DEPTH)) return { ok: false };
   try {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
     const value = JSON.parse(text) as JsonValue;
@@ -144,22 +137,4 @@ function parseValue(bytes: Uint8Array): { ok: true; value: JsonValue } | { ok: f
   } catch {
     return { ok: false };
   }
-}
-
-/** True when JSON text nests deeper than a result may. Of other text it says nothing of worth. */
-function isTooDeep(text: Uint8Array): boolean {
-  let depth = 0;
-  let quoted = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const byte = text[at];
-    if (quoted) {
-      if (byte === BACKSLASH) at += 1;
-      else if (byte === QUOTE) quoted = false;
-    } else if (byte === QUOTE) quoted = true;
-    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) {
-      depth += 1;
-      if (depth > MAX_RESULT_DEPTH) return true;
-    } else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) depth -= 1;
-  }
-  return false;
 }

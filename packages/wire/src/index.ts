@@ -5,11 +5,13 @@ export type { Frame } from "./frame.ts";
 export { FrameDecoder } from "./frame-decoder.ts";
 export type { FrameLimits } from "./frame-decoder.ts";
 export { encodeJsonFrame, JsonFrameDecoder } from "./json-frame.ts";
+export { isJsonTooDeep } from "./json-depth.ts";
 export {
   LENGTH_BYTES,
   MAX_CALL_LOG_BYTES,
   MAX_HEADER_BYTES,
   MAX_CALL_LOG_LINES,
+  MAX_JSON_FRAME_DEPTH,
   MAX_LOG_LINE_BYTES,
   MAX_MESSAGE_BYTES,
   MAX_PAYLOAD_BYTES,

@@ -38,3 +38,25 @@ test("what follows a message can be taken as it is", () => {
   expect(decoder.rest().toString()).toBe("GET /");
   expect(decoder.idle).toBe(true);
 });
+
+test("a message nested deeper than any value may be is refused before anything is made of it", () => {
+  const deep = (levels: number): Buffer => {
+    const text = `${"[".repeat(levels)}${"]".repeat(levels)}`;
+    const frame = Buffer.alloc(4 + text.length);
+    frame.writeUInt32BE(text.length);
+    frame.write(text, 4);
+    return frame;
+  };
+  expect(() => new JsonFrameDecoder({ maxBytes: 1 << 22 }).next(deep(1_000_000))).toThrow(refusal("wire.invalid_message"));
+  expect(() => new JsonFrameDecoder({ maxBytes: 1 << 22, maxDepth: 100 }).next(deep(101))).toThrow(refusal("wire.invalid_message"));
+  expect(new JsonFrameDecoder({ maxBytes: 1 << 22 }).next(deep(70))).toBeDefined();
+});
+
+test("what is held is counted, and room for a long message is given back", () => {
+  const decoder = new JsonFrameDecoder({ maxBytes: 1 << 22 });
+  const frame = encodeJsonFrame({ text: "x".repeat(1 << 20) });
+  expect(decoder.next(frame.subarray(0, 1000))).toBeUndefined();
+  expect(decoder.held).toBe(1000);
+  expect(decoder.next(frame.subarray(1000))).toBeDefined();
+  expect([decoder.held, decoder.idle]).toEqual([0, true]);
+});
