@@ -1,40 +1,116 @@
+import { SecretKey } from "@rumi/core";
+import type { PackId, PermissionId } from "@rumi/core";
+import { isBound } from "@rumi/capability";
+import type { EffectiveGrant, GrantBook } from "@rumi/capability";
 import type { RequestParts, ResponseScrubber, SecretBroker } from "@rumi/egress";
-import type { AuditSink, Clock, PackId } from "@rumi/core";
-import type { HeldRights } from "./ports.ts";
+import { fillPlaceholders, findPlaceholders } from "@rumi/secrets";
+import type { BindingWatch, LiveSecrets, SecretPlaceholder } from "@rumi/secrets";
+import * as v from "valibot";
+import { allowList } from "./allow-list.ts";
+import type { SecretReader } from "./ports.ts";
+import { SECRET_DENIED } from "./secrets-get.ts";
 
-/** Values of secrets, in memory. `SecretStore` is one. */
-export interface SecretValues {
-  /** Null: absent, deleted or undecryptable. */
-  read(key: string): Promise<string | null>;
-  /** The same without waiting, for what is already unsealed. */
-  peek(key: string): string | null;
-}
+const SECRETS_USE = "secrets.use" as PermissionId;
+
+/** Shortest value that is put into requests: a shorter one cannot be taken out of answers safely. Source: page "Trust", section 9. */
+const MIN_BROKERED_BYTES = 8;
+
+/** Pairs of pack and host whose keys are remembered after their grant is gone. */
+const MAX_REMEMBERED = 10_000;
 
 export interface GrantedSecretBrokerDeps {
-  readonly rights: HeldRights;
-  readonly secrets: SecretValues;
-  readonly audit: AuditSink;
-  readonly clock: Clock;
+  readonly grants: Pick<GrantBook, "effective" | "take">;
+  readonly secrets: SecretReader;
+  readonly live: Pick<LiveSecrets, "scrubber">;
+  readonly watch: Pick<BindingWatch, "suspended" | "note">;
 }
 
-/** Puts secrets into requests under `secrets.use`, and takes them out of what comes back. */
+/**
+ * Puts secrets into requests under `secrets.use`, and takes them out of what comes back: the pack never holds a value. Every
+ * refusal has one text for the pack.
+ */
 export class GrantedSecretBroker implements SecretBroker {
   readonly #deps: GrantedSecretBrokerDeps;
+  /** Keys that went to a host for a pack: the host may send them back later, whatever the grants are then. */
+  readonly #sent = new Map<string, Set<SecretKey>>();
 
   constructor(deps: GrantedSecretBrokerDeps) {
     this.#deps = deps;
   }
 
-  keys(_parts: RequestParts): readonly string[] {
-    return [];
+  /** Placeholders that are not in order count as some: the request goes to `fill`, which refuses it. */
+  keys(parts: RequestParts): readonly string[] {
+    const found = findPlaceholders(parts);
+    if (!found.ok) return ["(not in order)"];
+    return [...new Set(found.placeholders.map((placeholder) => placeholder.key))];
   }
 
-  fill(...[ask]: Parameters<SecretBroker["fill"]>): ReturnType<SecretBroker["fill"]> {
-    const held = this.#deps.rights.effective(ask.principal, "secrets.use" as never);
-    return Promise.resolve({ allowed: false, error: "Access denied or secret not found", reason: held.allowed ? "not yet" : held.reason });
+  async fill(
+    ask: { readonly principal: PackId; readonly host: string; readonly port: number; readonly secure: boolean },
+    parts: RequestParts,
+  ): ReturnType<SecretBroker["fill"]> {
+    const found = findPlaceholders(parts);
+    if (!found.ok) return refuse(found.reason);
+    if (!ask.secure) return refuse("secrets go over https, or to a pair of allow_private, only");
+    const held = this.#deps.grants.effective(ask.principal, SECRETS_USE);
+    if (!held.allowed) return refuse(held.reason);
+    for (const placeholder of found.placeholders) {
+      const reason = this.#outside(ask, placeholder, held);
+      if (reason !== null) return refuse(reason);
+    }
+    if (!this.#deps.grants.take(ask.principal, SECRETS_USE, held)) return refuse("a limit of the grant secrets.use is reached");
+    const keys = [...new Set(found.placeholders.map((placeholder) => placeholder.key))];
+    const values = new Map<SecretKey, string>();
+    for (const key of keys) {
+      const value = await this.#deps.secrets.read(key);
+      if (value === null) return refuse(`there is no readable secret ${key}`);
+      if (Buffer.byteLength(value) < MIN_BROKERED_BYTES) return refuse(`the secret ${key} is too short to be taken out of answers`);
+      values.set(key, value);
+    }
+    const filled = fillPlaceholders(parts, values);
+    if (!filled.ok) return refuse(filled.reason);
+    this.#remember(ask.principal, ask.host, keys);
+    return { allowed: true, parts: filled.parts, keys };
   }
 
-  scrubber(_principal: PackId, _host: string): ResponseScrubber | null {
-    return null;
+  scrubber(principal: PackId, host: string): ResponseScrubber | null {
+    const keys = new Set(this.#sent.get(pair(principal, host)));
+    const held = this.#deps.grants.effective(principal, SECRETS_USE);
+    if (held.allowed) {
+      for (const binding of allowList(held.config, "allowed_bindings")) {
+        const key = v.safeParse(SecretKey, binding.slice(0, Math.max(0, binding.indexOf("@"))));
+        if (key.success && isBound(held.config, key.output, host)) keys.add(key.output);
+      }
+    }
+    if (keys.size === 0) return null;
+    return this.#deps.live.scrubber(keys, { onPartial: (key) => void this.#deps.watch.note(principal, key).catch(() => undefined) });
   }
+
+  #outside(
+    ask: { readonly principal: PackId; readonly host: string },
+    { key, slot }: SecretPlaceholder,
+    held: EffectiveGrant,
+  ): string | null {
+    if (!isBound(held.config, key, ask.host)) return `the grant does not bind ${key} to ${ask.host}`;
+    if (!allowList(held.config, "allowed_slots").includes(slot)) return `the grant does not allow secrets in the ${slot}`;
+    return this.#deps.watch.suspended(ask.principal, key) ? `the binding of ${key} is suspended: pieces of it came back too often` : null;
+  }
+
+  #remember(principal: PackId, host: string, keys: readonly SecretKey[]): void {
+    const at = pair(principal, host);
+    const known = this.#sent.get(at) ?? new Set<SecretKey>();
+    for (const key of keys) known.add(key);
+    this.#sent.delete(at);
+    this.#sent.set(at, known);
+    const oldest = this.#sent.size > MAX_REMEMBERED ? this.#sent.keys().next().value : undefined;
+    if (oldest !== undefined) this.#sent.delete(oldest);
+  }
+}
+
+function pair(principal: PackId, host: string): string {
+  return `${principal}\n${host}`;
+}
+
+function refuse(reason: string): { readonly allowed: false; readonly error: string; readonly reason: string } {
+  return { allowed: false, error: SECRET_DENIED.error, reason };
 }

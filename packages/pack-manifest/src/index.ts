@@ -14,3 +14,5 @@ export { MAX_BLOCK_PATH_BYTES, planBlockFile, runtimeOf } from "./block-file.ts"
 export type { BlockFilePlan, BlockRuntime } from "./block-file.ts";
 export { packError, packWarning } from "./problems.ts";
 export type { PackErrorCode, PackProblem, PackWarningCode } from "./problems.ts";
+export { FUNCTION_ENTRY_FILES, FUNCTION_FILE, FunctionId, FunctionJson, FUNCTIONS_FOLDER } from "./function-json.ts";
+export { HANDLER_FILE, HANDLERS_FOLDER, HandlerJson } from "./handler-json.ts";

@@ -30,6 +30,11 @@ export { SnapshotBlockResolver } from "./snapshot-block-resolver.ts";
 export { PackReviewReader } from "./review-reader.ts";
 export type { KnownFlow } from "./review-modifiers.ts";
 
+export { FunctionCatalog } from "./functions/function-catalog.ts";
+export type { CatalogFunction, FunctionCatalogDeps } from "./functions/function-catalog.ts";
+export { PackFunctions } from "./functions/pack-functions.ts";
+export type { FunctionCallAsk, FunctionCallEnd, PackFunctionsDeps } from "./functions/pack-functions.ts";
+
 export { systemTimers } from "./timers.ts";
 export { PackRuntimeError } from "./errors.ts";
 export type { PackRuntimeErrorCode } from "./errors.ts";
