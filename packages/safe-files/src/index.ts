@@ -1,4 +1,5 @@
 export { containedPath } from "./contained-path.ts";
+export { FolderHandle } from "./folder-handle.ts";
 export { ensureFolder, PRIVATE_FOLDER_MODE, syncFolder, syncParent } from "./folder.ts";
 export { PRIVATE_FILE_MODE, writeFileAtomic } from "./atomic-write.ts";
 export { readFileBytes } from "./read-file.ts";
