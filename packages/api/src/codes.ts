@@ -177,6 +177,7 @@ export const CODES = {
   "flow.missing_target": remedy(500, "rumi pack list"),
   "flow.child_failed": none(500, FIX_FLOW),
   "flow.child_aborted": none(500, FIX_FLOW),
+  "flow.resume_limit": remedy(500, "rumi run show {run_id}"),
   "kernel.invalid_args": none(400, FIX_FLOW),
   "kernel.failed": none(500, FIX_FLOW),
 

@@ -20,7 +20,8 @@ export function secretGrantAsk(packId: PackId, body: SecretGrantBody): GrantAsk 
     ...(body.expires_at === undefined ? {} : { expires_at: body.expires_at }),
     ...(body.notes === undefined ? {} : { notes: body.notes }),
   };
-  if (body.mode === "get") return { ...terms, permission_id: GET_SECRETS, config: { allowed_keys: body.keys ?? body.secret_keys ?? [] } };
+  if (body.mode === "get")
+    return { ...terms, permission_id: GET_SECRETS, config: { allowed_keys: "keys" in body ? body.keys : body.secret_keys } };
   const config: JsonObject = { allowed_bindings: body.bindings, ...(body.slots === undefined ? {} : { allowed_slots: body.slots }) };
   return { ...terms, permission_id: USE_SECRETS, config };
 }

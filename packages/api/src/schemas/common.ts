@@ -4,8 +4,17 @@ import * as v from "valibot";
 /** Any JSON value. Typed by hand: JSON has no finite schema. */
 export const Json = v.unknown() as v.GenericSchema<JsonValue>;
 
-/** Any JSON object, at any depth. */
-export const JsonMap = v.record(v.string(), v.unknown()) as unknown as v.GenericSchema<JsonObject>;
+const AnyRecord = v.record(v.string(), v.unknown());
+
+/** Any JSON object, at any depth. A list is none, which valibot's own record would take for one. */
+export const JsonMap = {
+  ...AnyRecord,
+  "~run"(dataset, config) {
+    if (!Array.isArray(dataset.value)) return AnyRecord["~run"](dataset, config);
+    v._addIssue(this, "type", dataset, config);
+    return { typed: false, value: dataset.value, issues: dataset.issues };
+  },
+} as typeof AnyRecord as unknown as v.GenericSchema<JsonObject>;
 
 /** A list that nobody changes. */
 export function list<const S extends v.GenericSchema>(item: S) {

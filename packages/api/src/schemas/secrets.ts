@@ -49,15 +49,17 @@ const Bindings = v.pipe(v.array(Binding), v.minLength(1), v.maxLength(1000));
 const Keys = v.pipe(v.array(SecretKey), v.minLength(1), v.maxLength(1000));
 const Terms = { expires_at: v.optional(Time), notes: v.optional(Note) } as const;
 const Use = { mode: v.literal("use"), bindings: Bindings, slots: v.optional(v.pipe(v.array(v.picklist(SLOTS)), v.minLength(1))), ...Terms };
+const Get = { mode: v.literal("get"), keys: Keys, ...Terms };
 /** `secret_keys` is another name of `keys`; one of them is given. */
-const Get = { mode: v.literal("get"), keys: v.optional(Keys), secret_keys: v.optional(Keys), ...Terms };
+const GetAlias = { mode: v.literal("get"), secret_keys: Keys, ...Terms };
 
 /** `use`: the proxy puts the value in, the pack never holds it. `get`: the pack reads the value. */
-export const SecretGrantBody = v.variant("mode", [v.strictObject(Use), v.strictObject(Get)]);
+export const SecretGrantBody = v.variant("mode", [v.strictObject(Use), v.strictObject(Get), v.strictObject(GetAlias)]);
 export type SecretGrantBody = v.InferOutput<typeof SecretGrantBody>;
 export const NamedSecretGrantBody = v.variant("mode", [
   v.strictObject({ pack_id: PackId, ...Use }),
   v.strictObject({ pack_id: PackId, ...Get }),
+  v.strictObject({ pack_id: PackId, ...GetAlias }),
 ]);
 export const SecretGrantParams = v.strictObject({ pack_id: PackId });
 export const SecretGrantKeyParams = v.strictObject({ pack_id: PackId, key: SecretKey });
