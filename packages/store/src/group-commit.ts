@@ -15,6 +15,9 @@ const QUIET_MS = 25;
 /** What a small write adds to the log: the pages of value, index and usage. */
 const WRITE_PAGES_BYTES = 3 * 4096;
 
+/** What a commit needs of the database. */
+export type CommitTarget = Pick<StoreDatabase, "transaction" | "sync" | "checkpoint">;
+
 interface Waiting {
   readonly store: string;
   readonly bytes: number;
@@ -28,7 +31,7 @@ interface Waiting {
  * is there. `work` that throws a `StoreError` must have changed nothing, and fails alone.
  */
 export class GroupCommit {
-  readonly #database: StoreDatabase;
+  readonly #database: CommitTarget;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   /** Stores with commits that are not on the disk yet, and when they are. */
@@ -39,7 +42,7 @@ export class GroupCommit {
   #logBytes = 0;
   #quiet: NodeJS.Timeout | null = null;
 
-  constructor(database: StoreDatabase) {
+  constructor(database: CommitTarget) {
     this.#database = database;
   }
 
