@@ -71,6 +71,7 @@ export const FLOW_RUN_CODES = [
   "flow.missing_target",
   "flow.child_failed",
   "flow.child_aborted",
+  "flow.resume_limit",
   "kernel.invalid_args",
   "kernel.failed",
   "daemon.stopping",

@@ -1,11 +1,14 @@
 import type { AuditSink, Clock, DiagnosticsSink, Logger, Random, Refusal, RunId } from "@rumi/core";
-import { createRunId, MAX_RESPONSE_BYTES, RumiError, systemRandom } from "@rumi/core";
+import { createRunId, isoTime, MAX_RESPONSE_BYTES, RumiError, systemRandom } from "@rumi/core";
 import { FlowError } from "./errors.ts";
-import { FlowRun } from "./flow-run.ts";
+import { failure } from "./failure.ts";
+import { FlowRun, mayResume } from "./flow-run.ts";
+import type { FlowRunPlan } from "./flow-run.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { acceptInputs } from "./inputs.ts";
-import { DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, REMEMBERED_RUNS } from "./limits.ts";
-import type { BlockRunner, ClosedFlows, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { JournaledRun, RunJournal } from "./journal.ts";
+import { DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, MAX_RESUMES, REMEMBERED_RUNS } from "./limits.ts";
+import type { BlockRunner, ClosedFlows, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { RunAnswer, RunSummary } from "./run-answer.ts";
 import { clampRunTimeout } from "./run-options.ts";
 import type { RunOptions } from "./run-options.ts";
@@ -27,6 +30,9 @@ export interface FlowRunnerDeps {
   readonly vocabulary?: Vocabulary;
   /** Asked about flows the table does not hold. */
   readonly closed?: ClosedFlows;
+  /** Absent: nothing is remembered beyond this process. */
+  readonly journal?: RunJournal;
+  readonly consent?: StepConsent;
 }
 
 export interface FlowRunnerOptions {
@@ -45,6 +51,8 @@ export class FlowRunner {
   readonly #running = new Map<string, FlowRun>();
   readonly #ended = new Map<string, RunSummary>();
   #slotsTaken = 0;
+  /** Runs that wait for a slot, first come first served. */
+  readonly #waiting: (() => void)[] = [];
   #draining = false;
 
   constructor(deps: FlowRunnerDeps, options: FlowRunnerOptions = {}) {
@@ -60,6 +68,8 @@ export class FlowRunner {
       sleep: deps.sleep ?? timerSleep,
       rights: deps.rights ?? null,
       vocabulary: deps.vocabulary ?? null,
+      journal: deps.journal ?? null,
+      consent: deps.consent ?? null,
     };
   }
 
@@ -79,34 +89,133 @@ export class FlowRunner {
     const composed = this.#runnable(table, flowId, options);
     const accepted = acceptInputs(composed.definition, inputs, options.fromText);
     const takesSlot = options.trigger !== "flow.run";
-    if (takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns) {
+    const waits = takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns;
+    if (waits && options.trigger !== "schedule") {
       throw new FlowError("flow.too_many_runs", `${this.#maxConcurrentRuns} runs are going on; try again shortly`, {
         details: { limit: this.#maxConcurrentRuns },
       });
     }
-    const run = new FlowRun(
-      {
-        collaborators: this.#collaborators,
-        table,
-        composed,
-        ...(this.#deps.diagnostics === undefined ? {} : { diagnostics: this.#deps.diagnostics }),
-      },
-      {
-        runId: createRunId(this.#deps.clock, this.#deps.random ?? systemRandom),
-        inputs: accepted,
-        timeoutMs: clampRunTimeout(options.timeoutMs, options.trigger, options.async ?? false),
-        maxResponseBytes: this.#maxResponseBytes,
-        run: options,
-      },
+    const run = this.#create(table, composed, {
+      runId: createRunId(this.#deps.clock, this.#deps.random ?? systemRandom),
+      inputs: accepted,
+      timeoutMs: clampRunTimeout(options.timeoutMs, options.trigger, options.async ?? false),
+      run: options,
+    });
+    run.begin(waits, options.fire);
+    return { run_id: run.runId, done: this.#admit(run, takesSlot) };
+  }
+
+  /**
+   * Takes up the runs that an earlier process left, oldest first, each bound to the flow it began with; those that may not go
+   * on end with the reason why. Resolves when all have begun or ended; they wait for slots like any other.
+   */
+  resume(): readonly RunId[] {
+    const { journal, logger } = this.#deps;
+    const taken: RunId[] = [];
+    for (const row of journal?.unfinished() ?? []) {
+      if (this.#running.has(row.run_id)) continue;
+      try {
+        this.#takeUp(row);
+        taken.push(row.run_id);
+      } catch (error) {
+        logger.log("error", "a run could not be taken up again", { run_id: row.run_id, error: String(error) });
+      }
+    }
+    return taken;
+  }
+
+  #takeUp(row: JournaledRun): void {
+    const table = this.#deps.table();
+    const composed = table.get(row.flow_id);
+    const refusal = refuseResume(row, composed);
+    if (composed === undefined || refusal !== null) {
+      const { code, message } = refusal ?? failure("flow.not_found", "its flow is not there any more");
+      this.#endWithout(row, code, message);
+      return;
+    }
+    const run = this.#create(table, composed, {
+      runId: row.run_id,
+      inputs: { values: new Map(Object.entries(row.inputs)), warnings: [] },
+      timeoutMs: row.timeout_ms,
+      run: { caller: row.caller, trigger: row.trigger, daemonInputs: row.daemon_inputs },
+      earlier: row,
+    });
+    void this.#admit(run, true);
+  }
+
+  #endWithout(row: JournaledRun, code: string, reason: string): void {
+    const { journal, clock } = this.#deps;
+    const state = code === "flow.cancelled" ? "cancelled" : "failed";
+    journal?.ended(row.run_id, {
+      state,
+      code,
+      reason,
+      result: null,
+      truncated: false,
+      failed_steps: [],
+      warnings: [],
+      execution_mode: null,
+      active_ms: row.active_ms,
+      finished_at: isoTime(clock.now()),
+    });
+    this.#remember({
+      run_id: row.run_id,
+      flow_id: row.flow_id,
+      state,
+      code,
+      reason,
+      trigger: row.trigger,
+      caller: row.caller,
+      started_at: row.started_at,
+      execution_time: row.active_ms / 1000,
+    });
+  }
+
+  #create(table: FlowTable, composed: ComposedFlow, plan: Omit<FlowRunPlan, "maxResponseBytes">): FlowRun {
+    const { diagnostics } = this.#deps;
+    return new FlowRun(
+      { collaborators: this.#collaborators, table, composed, ...(diagnostics === undefined ? {} : { diagnostics }) },
+      { ...plan, maxResponseBytes: this.#maxResponseBytes },
     );
-    if (takesSlot) this.#slotsTaken += 1;
+  }
+
+  /** Runs it as soon as a slot is free; one that takes none at once. */
+  async #admit(run: FlowRun, takesSlot: boolean): Promise<RunAnswer> {
     this.#running.set(run.runId, run);
-    const done = run.execute().finally(() => {
-      if (takesSlot) this.#slotsTaken -= 1;
+    let holdsSlot = false;
+    try {
+      if (takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns) {
+        holdsSlot = await this.#slot(run);
+        return holdsSlot ? await run.execute() : run.endUnbegun();
+      }
+      if (takesSlot) this.#slotsTaken += 1;
+      holdsSlot = takesSlot;
+      return await run.execute();
+    } finally {
       this.#running.delete(run.runId);
       this.#remember(run.summary());
+      if (holdsSlot) this.#passSlotOn();
+    }
+  }
+
+  /** Waits in line for a slot that another run passes on; false when the run was stopped first. */
+  #slot(run: FlowRun): Promise<boolean> {
+    return new Promise((resolve) => {
+      const take = (): void => resolve(true);
+      this.#waiting.push(take);
+      run.onStop(() => {
+        const at = this.#waiting.indexOf(take);
+        if (at < 0) return;
+        this.#waiting.splice(at, 1);
+        resolve(false);
+      });
     });
-    return { run_id: run.runId, done };
+  }
+
+  #passSlotOn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#slotsTaken -= 1;
+    else next();
   }
 
   /** Runs going on, then ended ones, newest first. */
@@ -191,4 +300,14 @@ export class FlowRunner {
     const oldest = this.#ended.keys().next().value;
     if (oldest !== undefined) this.#ended.delete(oldest);
   }
+}
+
+/** Why a run of an earlier process may not go on, or null. */
+function refuseResume(row: JournaledRun, composed: ComposedFlow | undefined): { readonly code: string; readonly message: string } | null {
+  if (!mayResume(row.trigger)) return { code: "flow.cancelled", message: "its caller went with the daemon" };
+  if (composed === undefined) return null;
+  if (composed.digest !== row.digest)
+    return { code: "flow.definition_changed", message: "the flow or one of its packs changed while the daemon was down" };
+  if (row.resumes < MAX_RESUMES) return null;
+  return { code: "flow.resume_limit", message: `it was taken up ${MAX_RESUMES} times and never came to its end` };
 }

@@ -65,6 +65,7 @@ export { clampRunTimeout } from "./run-options.ts";
 export type { FlowRunnerDeps, FlowRunnerOptions } from "./flow-runner.ts";
 export type { RunOptions } from "./run-options.ts";
 export type { FailedStep, RunAnswer, RunState, RunSummary, RunTrigger } from "./run-answer.ts";
+export type { JournaledRun, JournaledStep, RunEnd, RunJournal, ScheduleFire, StepFinish, StepStart } from "./journal.ts";
 export { contextHandlers } from "./kernel-handlers.ts";
 export type {
   BlockCall,
@@ -76,6 +77,7 @@ export type {
   HandlerScope,
   KernelHandler,
   Sleep,
+  StepConsent,
   SubFlowRights,
   Vocabulary,
 } from "./ports.ts";

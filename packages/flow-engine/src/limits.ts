@@ -76,3 +76,5 @@ export const MAX_RUN_WARNINGS = 100;
 /** Shortest and longest interval of a schedule, seconds. Source: the flow page, section 10. */
 export const MIN_INTERVAL_SECONDS = 10;
 export const MAX_INTERVAL_SECONDS = 31_536_000;
+/** Times a run is taken up again after a crash. Source: the flow page, section 8. */
+export const MAX_RESUMES = 3;

@@ -12,8 +12,14 @@ import type { HandlerScope } from "./ports.ts";
 import type { Place, StepResult, StepExecutor } from "./run-state.ts";
 import { withTimeout } from "./with-timeout.ts";
 
-/** One attempt of one step. May throw what `failureOf` understands. */
-export function performStep(runner: StepExecutor, step: Step, place: Place, attempt: number): StepResult | Promise<StepResult> {
+/** One attempt of one step. Keys that a handler writes by itself go into `writes`. May throw what `failureOf` understands. */
+export function performStep(
+  runner: StepExecutor,
+  step: Step,
+  place: Place,
+  attempt: number,
+  writes: Map<string, JsonValue>,
+): StepResult | Promise<StepResult> {
   switch (step.type) {
     case "set": {
       const value = expand(step.value, place.scope, runner.run.budget.sizer);
@@ -27,7 +33,7 @@ export function performStep(runner: StepExecutor, step: Step, place: Place, atte
     case "function":
       return { status: "missing", failure: failure("flow.missing_target", `there is no function ${step.function}`) };
     case "handler":
-      return withTimeout(step, place, (inner) => performHandler(runner, step, inner));
+      return withTimeout(step, place, (inner) => performHandler(runner, step, inner, writes));
     case "if":
       return withTimeout(step, place, (inner) => performIf(runner, step, inner, attempt));
     case "foreach":
@@ -41,7 +47,12 @@ export function performStep(runner: StepExecutor, step: Step, place: Place, atte
   }
 }
 
-function performHandler(runner: StepExecutor, step: HandlerStep, place: Place): StepResult | Promise<StepResult> {
+function performHandler(
+  runner: StepExecutor,
+  step: HandlerStep,
+  place: Place,
+  writes: Map<string, JsonValue>,
+): StepResult | Promise<StepResult> {
   const handler = runner.collaborators.handlers.get(step.handler);
   if (handler === undefined) return { status: "failed", failure: failure("flow.unknown_handler", `there is no handler ${step.handler}`) };
   if (handler.kind === "operator" && place.frame.composed.definition.source.source !== "official") {
@@ -52,7 +63,7 @@ function performHandler(runner: StepExecutor, step: HandlerStep, place: Place): 
   }
   const args = expand(step.args, place.scope, runner.run.budget.sizer);
   if (!isJsonObject(args)) return { status: "failed", failure: failure("kernel.invalid_args", "args must be a map") };
-  const value = handler.run(args, handlerScope(runner, step, place));
+  const value = handler.run(args, handlerScope(runner, step, place, writes));
   return value instanceof Promise ? awaitHandler(value, place) : { status: "done", value: value ?? null };
 }
 
@@ -69,7 +80,7 @@ async function awaitHandler(value: Promise<JsonValue>, place: Place): Promise<St
   }
 }
 
-function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place): HandlerScope {
+function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place, writes: Map<string, JsonValue>): HandlerScope {
   return {
     run_id: runner.run.runId,
     flow_id: place.frame.composed.definition.flow_id,
@@ -80,6 +91,7 @@ function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place): Ha
       set: (key, value) => {
         if (!isContextKey(key)) throw new FlowError("kernel.invalid_args", "not a context key");
         place.scope.set(key, value);
+        writes.set(key, value);
       },
     },
     get signal() {

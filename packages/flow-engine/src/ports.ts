@@ -1,4 +1,5 @@
 import type { Digest, ExecutionMode, FlowId, JsonObject, JsonValue, PackId, Refusal, RunId, StepId } from "@rumi/core";
+import type { StepOrigin } from "./modifier.ts";
 
 /** One call of one file of one pack, asked for by a step. Everything here is data the engine already checked. */
 export interface BlockCall {
@@ -104,6 +105,11 @@ export interface SubFlowRights {
 export interface ClosedFlows {
   /** Null: such a flow is not known at all. Memory only. */
   refusal(flowId: string): Refusal | null;
+}
+
+/** Whether the yes that an injected step rests on still holds, asked before it runs. Memory only. Absent: it does. */
+export interface StepConsent {
+  holds(origin: StepOrigin): boolean;
 }
 
 /** Renames the top-level keys of a pack's own values to its preferred terms. Absent: values stay as they are. */

@@ -1,6 +1,7 @@
 import type { Digest, ExecutionMode, FlowId, JsonObject, JsonValue, RunId } from "@rumi/core";
 
-export type RunState = "running" | "completed" | "failed" | "aborted" | "cancelled" | "timed_out";
+/** `queued`: it waits for a slot. */
+export type RunState = "queued" | "running" | "completed" | "failed" | "aborted" | "cancelled" | "timed_out";
 
 /** What started a run. */
 export type RunTrigger = "api" | "route" | "boot" | "schedule" | "flow.run" | "worker";

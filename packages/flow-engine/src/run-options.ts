@@ -1,4 +1,5 @@
 import type { Digest, FlowId, JsonObject, JsonValue } from "@rumi/core";
+import type { ScheduleFire } from "./journal.ts";
 import { API_RUN_SECONDS, BACKGROUND_RUN_SECONDS } from "./limits.ts";
 import type { RunTrigger } from "./run-answer.ts";
 
@@ -21,6 +22,8 @@ export interface RunOptions {
   readonly async?: boolean;
   /** Flows already in the chain, when a block asked for this run. */
   readonly chain?: readonly FlowId[];
+  /** Of a scheduled run: the fire that is kept together with it. */
+  readonly fire?: ScheduleFire;
   /** Told the value of `_response`, if a step wrote it: the route's, never part of a result. */
   readonly onResponse?: (value: JsonValue) => void;
 }

@@ -4,7 +4,8 @@ import type { ContextScope } from "./context.ts";
 import type { Step } from "./definition.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { MAX_FAILED_STEPS, MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
-import type { BlockRunner, KernelHandler, Sleep, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { RunJournal } from "./journal.ts";
+import type { BlockRunner, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { FailedStep } from "./run-answer.ts";
 import { Semaphore } from "./semaphore.ts";
 import { StopScope } from "./stop-scope.ts";
@@ -19,6 +20,8 @@ export interface RunCollaborators {
   readonly sleep: Sleep;
   readonly rights: SubFlowRights | null;
   readonly vocabulary: Vocabulary | null;
+  readonly journal: RunJournal | null;
+  readonly consent: StepConsent | null;
 }
 
 /** What all flows of one run share. */
@@ -29,7 +32,11 @@ export class RunState {
   readonly budget = new ContextBudget();
   readonly blockSlots = new Semaphore(MAX_PARALLEL_BLOCK_CALLS);
   /** Monotonic ms. */
-  readonly deadline: number;
+  deadline: number;
+  /** The run goes on after a crash: the journal is asked before each step. */
+  readonly resumed: boolean;
+  #activeSince: number;
+  #begunAt: number;
   readonly warnings: string[] = [];
   failedSteps: FailedStep[] = [];
   mode: ExecutionMode | null = null;
@@ -37,10 +44,32 @@ export class RunState {
   #refusing = false;
   #failuresCut = false;
 
-  constructor(runId: RunId, table: FlowTable, deadline: number) {
+  /** `activeMs`: how long earlier lives of the run took; `now`: monotonic. */
+  constructor(
+    runId: RunId,
+    table: FlowTable,
+    time: { readonly now: number; readonly timeoutMs: number; readonly activeMs: number },
+    resumed: boolean,
+  ) {
     this.runId = runId;
     this.table = table;
-    this.deadline = deadline;
+    this.#begunAt = time.now;
+    this.deadline = time.now + time.timeoutMs - time.activeMs;
+    this.#activeSince = time.now - time.activeMs;
+    this.resumed = resumed;
+  }
+
+  /** The run begins now: what it waited does not count. */
+  startClock(now: number): void {
+    const waited = now - this.#begunAt;
+    this.deadline += waited;
+    this.#activeSince += waited;
+    this.#begunAt = now;
+  }
+
+  /** Milliseconds the run has been going on, over all its lives. */
+  activeMs(now: number): number {
+    return Math.max(0, Math.round(now - this.#activeSince));
   }
 
   warn(message: string): void {

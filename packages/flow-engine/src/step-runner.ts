@@ -1,7 +1,10 @@
 import type { AuditEvent, JsonValue } from "@rumi/core";
+import { isoTime } from "@rumi/core";
 import type { Step } from "./definition.ts";
+import { FlowError } from "./errors.ts";
 import { evaluateCondition } from "./evaluate-condition.ts";
-import { failureOf } from "./failure.ts";
+import { failure, failureOf } from "./failure.ts";
+import type { JournaledStep } from "./journal.ts";
 import { MAX_RETRY_DELAY_SECONDS, MS_PER_TURN, STEPS_PER_TURN } from "./limits.ts";
 import { performStep } from "./perform-step.ts";
 import type { Ending, Failure, Place, RunCollaborators, RunState, StepExecutor, StepResult, StepStatus } from "./run-state.ts";
@@ -13,6 +16,15 @@ interface Begun {
   readonly place: Place;
   readonly path: string;
   readonly startedAt: number;
+  /** What an earlier life of the run left of it. */
+  readonly known: JournaledStep | undefined;
+  /** Keys that a handler writes by itself, for the journal. */
+  readonly writes: Map<string, JsonValue>;
+}
+
+/** Steps made of steps: what is inside them is journaled by itself, so they are entered again instead of being taken as a whole. */
+function isContainer(step: Step): boolean {
+  return step.type === "if" || step.type === "foreach" || step.type === "repeat" || step.type === "parallel" || step.type === "flow";
 }
 
 const STOPPED = { status: "stopped" } as const satisfies StepResult;
@@ -71,7 +83,10 @@ export class StepRunner implements StepExecutor {
 
   #step(step: Step, place: Place): Ending | Promise<Ending> {
     if (place.stop.stopped !== null || !this.run.countExecution()) return "stopped";
-    const begun: Begun = { step, place, path: place.path + step.id, startedAt: this.collaborators.clock.monotonic() };
+    const path = place.path + step.id;
+    const known = this.run.resumed ? this.collaborators.journal?.find(this.run.runId, path) : undefined;
+    const begun: Begun = { step, place, path, startedAt: this.collaborators.clock.monotonic(), known, writes: new Map() };
+    if (known?.finished === true && (!isContainer(step) || known.status === "skipped")) return this.#reuse(begun, known);
     if (step.depends_on.some((id) => place.frame.statuses.get(id) !== "done")) return this.#skip(begun, "dependency");
     if (step.when !== null) {
       try {
@@ -80,18 +95,43 @@ export class StepRunner implements StepExecutor {
         return this.#failed(begun, 1, failureOf(error));
       }
     }
-    return this.#attempt(begun, 1);
+    const origin = step.phase === null ? undefined : place.frame.composed.origins.get(step.id);
+    if (origin !== undefined && origin.modifier_id !== null && this.collaborators.consent?.holds(origin) === false)
+      return this.#failed(begun, 1, failure("flow.pack_changed", `the pack that brought step ${step.id} may not run any more`));
+    // A container starts over from its first attempt: what it finished comes from the journal, and so do its failures.
+    return this.#attempt(begun, known?.finished === false && !isContainer(step) ? known.attempt : 1);
   }
 
-  #skip(begun: Begun, reason: "dependency" | "when"): null {
+  /** Takes the end of a step from an earlier life of the run. */
+  #reuse(begun: Begun, known: JournaledStep & { readonly finished: true }): Ending {
+    const { step, place } = begun;
+    if (known.status === "skipped") return this.#skip(begun, known.reason ?? "when");
+    if (known.status === "missing" && known.failure !== null) return this.#missing(begun, known.attempts, known.failure);
+    if (known.status !== "done") return this.#failed(begun, known.attempts, known.failure ?? failure("flow.cancelled", "it did not end"));
+    try {
+      if (step.type === "set") place.scope.set(step.key, known.value);
+      for (const [key, value] of Object.entries(known.writes ?? {})) place.scope.set(key, value);
+    } catch (error) {
+      return this.#failed(begun, known.attempts, failureOf(error));
+    }
+    return this.#done(begun, known.attempts, known.value, known.abort ?? undefined);
+  }
+
+  #skip(begun: Begun, reason: string): null {
     this.#finish(begun, "skipped", 0, { reason });
     return null;
   }
 
   #attempt(begun: Begun, attempt: number): Ending | Promise<Ending> {
     let result: StepResult | Promise<StepResult>;
+    begun.writes.clear();
     try {
-      result = performStep(this, begun.step, begun.place, attempt);
+      this.#journalStart(begun, attempt);
+    } catch (error) {
+      return this.#journalLost(error);
+    }
+    try {
+      result = performStep(this, begun.step, begun.place, attempt, begun.writes);
     } catch (error) {
       result = { status: "failed", failure: failureOf(error) };
     }
@@ -118,31 +158,32 @@ export class StepRunner implements StepExecutor {
         return this.#failed(begun, attempt, failureOf(error));
       }
     }
-    this.#finish(begun, "done", attempt);
-    if (abort === undefined) return null;
+    const ending = this.#finish(begun, "done", attempt, abort === undefined ? {} : { abort }, undefined, value);
+    if (abort === undefined || ending !== null) return ending;
     place.frame.stop.stop({ kind: "aborted", code: "flow.aborted", reason: abort });
     return "stopped";
   }
 
   #stopped(begun: Begun, attempt: number): Ending {
     const stop = begun.place.stop.stopped;
-    this.#finish(begun, "failed", attempt, { code: "sandbox.cancelled", reason: stop?.code ?? "flow.cancelled" });
+    const code = stop?.code ?? "flow.cancelled";
+    // What the stop of the daemon interrupts goes on in the run's next life: nothing is kept of its end.
+    this.#finish(begun, "failed", attempt, { code: "sandbox.cancelled", reason: code }, undefined, null, code !== "daemon.stopping");
     return "stopped";
   }
 
   #missing(begun: Begun, attempt: number, failure: Failure): Ending {
     if (begun.place.frame.composed.definition.defaults.on_missing_step === "fail") return this.#failed(begun, attempt, failure, "missing");
     this.run.warn(`step ${begun.path} was skipped: ${failure.message}`);
-    this.#finish(begun, "missing", attempt, { code: failure.code });
-    return null;
+    return this.#finish(begun, "missing", attempt, { code: failure.code }, failure);
   }
 
   #failed(begun: Begun, attempts: number, failure: Failure, status: "failed" | "missing" = "failed"): Ending {
     const { step, path } = begun;
     const { retryable: _retryable, ...told } = failure;
     this.run.noteFailure({ step_id: step.id, step_path: path, attempts, ...told });
-    this.#finish(begun, status, attempts, { code: failure.code }, failure);
-    return step.on_error === "continue" ? null : failure;
+    const ending = this.#finish(begun, status, attempts, { code: failure.code }, failure);
+    return ending ?? (step.on_error === "continue" ? null : failure);
   }
 
   async #retry(begun: Begun, attempt: number): Promise<Ending> {
@@ -155,27 +196,99 @@ export class StepRunner implements StepExecutor {
     return this.#attempt(begun, attempt + 1);
   }
 
-  #finish(begun: Begun, status: StepStatus, attempts: number, details: { readonly [key: string]: string } = {}, failure?: Failure): void {
+  /** Keeps the end of a step. Null, or "stopped" when it could not be kept: the run ends then. */
+  #finish(
+    begun: Begun,
+    status: StepStatus,
+    attempts: number,
+    details: { readonly [key: string]: string } = {},
+    failure?: Failure,
+    value: JsonValue = null,
+    kept = true,
+  ): "stopped" | null {
     const { step, place, path, startedAt } = begun;
     if (step.phase !== null) place.frame.statuses.set(step.id, status);
+    if (begun.known?.finished === true) return null;
+    const ms = Math.round((this.collaborators.clock.monotonic() - startedAt) * 1000) / 1000;
     this.record({
       category: "flow_execution",
-      ...(failure === undefined ? {} : { severity: "warning", error: failure.message, error_type: failure.error_type }),
+      ...(failure === undefined || status === "missing"
+        ? {}
+        : { severity: "warning", error: failure.message, error_type: failure.error_type }),
       action: "step",
       success: status === "done" || status === "skipped",
       flow_id: place.frame.composed.definition.flow_id,
       step_id: step.id,
       phase: step.phase ?? place.phase,
       run_id: this.run.runId,
-      details: {
-        path,
-        type: step.type,
-        status,
-        attempts,
-        ms: Math.round((this.collaborators.clock.monotonic() - startedAt) * 1000) / 1000,
-        ...details,
-      },
+      details: { path, type: step.type, status, attempts, ms, ...details },
     });
+    if (!kept) return null;
+    try {
+      this.#journalFinish(begun, { status, attempts, details, failure, value, ms });
+      return null;
+    } catch (error) {
+      return this.#journalLost(error);
+    }
+  }
+
+  #journalStart({ step, place, path, known }: Begun, attempt: number): void {
+    const { journal, clock } = this.collaborators;
+    if (journal === null || known?.finished === true) return;
+    const { composed } = place.frame;
+    const child = step.type === "flow" ? (this.run.table.get(step.flow)?.digest ?? null) : null;
+    if (known !== undefined && known.child_digest !== null && known.child_digest !== child)
+      throw new FlowError("flow.definition_changed", `the flow of step ${path} is not the one that the run began with`);
+    const origin = step.phase === null ? null : (composed.origins.get(step.id) ?? null);
+    const { flow_id: flowId } = composed.definition;
+    const startedAt = isoTime(clock.now());
+    journal.started(this.run.runId, {
+      path,
+      step_id: step.id,
+      type: step.type,
+      flow_id: flowId,
+      attempt,
+      child_digest: child,
+      origin,
+      started_at: startedAt,
+    });
+  }
+
+  #journalFinish(
+    { step, place, path, writes }: Begun,
+    end: {
+      readonly status: StepStatus;
+      readonly attempts: number;
+      readonly details: { readonly [key: string]: string };
+      readonly failure: Failure | undefined;
+      readonly value: JsonValue;
+      readonly ms: number;
+    },
+  ): void {
+    const { journal, clock } = this.collaborators;
+    journal?.finished(this.run.runId, {
+      path,
+      step_id: step.id,
+      type: step.type,
+      flow_id: place.frame.composed.definition.flow_id,
+      status: end.status,
+      attempts: end.attempts,
+      value: end.value,
+      writes: writes.size === 0 ? null : Object.fromEntries(writes),
+      failure: end.failure ?? null,
+      reason: end.details["reason"] ?? null,
+      abort: end.details["abort"] ?? null,
+      ms: end.ms,
+      finished_at: isoTime(clock.now()),
+      active_ms: this.run.activeMs(clock.monotonic()),
+    });
+  }
+
+  /** What cannot be kept must not go on: a later life would not know of it. */
+  #journalLost(error: unknown): "stopped" {
+    const { code, message } = failureOf(error);
+    this.run.stop.stop({ kind: "failed", code, reason: message });
+    return "stopped";
   }
 
   /** Records without waiting: flow entries need not be on disk before the next step. */

@@ -11,6 +11,8 @@ import type { BlockCall, BlockOutcome, BlockResolver, BlockRunner, BlockTarget, 
 import type { RunAnswer } from "../run-answer.ts";
 import type { RunOptions } from "../run-options.ts";
 
+export { MemoryRunJournal } from "./memory-run-journal.ts";
+
 /** What a fake block does: gives a value, or an outcome, at once or later. */
 export type FakeBlock = (call: BlockCall, signal: AbortSignal) => BlockOutcome | Promise<BlockOutcome>;
 
