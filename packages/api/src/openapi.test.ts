@@ -49,6 +49,7 @@ const RIGHTS: readonly (readonly [name: string, method: string, path: string, bo
   ["grants.revoke", "POST", "/api/capability/grants/revoke", { principal_id: "my_pack", permission_id: "fs.read" }],
   ["grants.revoke", "POST", "/api/capability/grants/revoke", { principal_id: "my_pack", permission_id: "fs.read" }],
   ["grants.reset", "POST", "/api/capability/grants/reset", { principal_id: "my_pack" }],
+  ["grants.reset", "POST", "/api/capability/grants/reset", { principal_id: "broken" }],
   ["secrets.set", "POST", "/api/secrets/set", { key: "API_KEY", value: "sk-123456789" }],
   ["secrets.list", "GET", "/api/secrets?limit=1"],
   ["secrets.grant", "POST", "/api/secrets/grants/my_pack", { mode: "use", bindings: ["API_KEY@a.example"], slots: ["header"] }],
@@ -88,6 +89,7 @@ test("every real answer of every route is as the OpenAPI document says, done or 
   const document = await documentOf(house, token);
   house.held.add("slow");
   house.outcomes.set("pack.flow", { state: "failed", code: "sandbox.block_error", reason: "it failed", result: null });
+  house.rights.tampered.add("broken");
   house.rights.addStore("my_pack__cache", "my_pack", { "a/b": { n: [1, null] }, ab: "x", ac: null });
   const other = await house.tokens.create({ name: "other", scopes: ["read"] }, "test");
   const seen = new Set<string>();

@@ -104,9 +104,9 @@ export interface GrantsPort {
     ask: { readonly principal_id: PackId; readonly permission_id: PermissionId | "*"; readonly reason?: string },
     actor: string,
   ): Soon<{ readonly revoked: number }>;
-  /** Each for itself, in order. */
-  batch(grants: readonly GrantAsk[], actor: string): Soon<BatchAnswer>;
-  /** Drops the record of a principal whose file was changed by something else. */
+  /** Each for itself, in order, as it was sent. @throws RumiError `capability.batch_too_large`: nothing is granted */
+  batch(grants: readonly JsonObject[], actor: string): Soon<BatchAnswer>;
+  /** Drops the record of a principal whose file was changed by something else. @throws RumiError `capability.grant_not_found` */
   reset(principalId: PackId, actor: string): Soon<ResetAnswer>;
   /** Gives what an approved pack declares, but no `"*"` and no private address. What cannot be given is a warning. */
   grantDeclared(packId: PackId, actor: string): Soon<DeclaredAnswer>;

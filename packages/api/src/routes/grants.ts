@@ -1,9 +1,4 @@
-import { RumiError } from "@rumi/core";
-import type { JsonObject } from "@rumi/core";
-import * as v from "valibot";
-import { issueText } from "../issue-text.ts";
 import { route } from "../route.ts";
-import type { RouteContext } from "../route.ts";
 import {
   BatchAnswer,
   BatchBody,
@@ -11,13 +6,11 @@ import {
   GrantBody,
   GrantListAnswer,
   GrantListQuery,
-  MAX_BATCH_GRANTS,
   ResetAnswer,
   ResetBody,
   RevokedAnswer,
   RevokeGrantBody,
 } from "../schemas/rights.ts";
-import type { BatchResult, GrantAsk } from "../schemas/rights.ts";
 
 /** Rights of packs. */
 export const grantRoutes = [
@@ -69,7 +62,7 @@ export const grantRoutes = [
     verb: "grant add --from FILE",
     body: BatchBody,
     data: BatchAnswer,
-    handler: ({ body }, context) => grantBatch(body.grants, context),
+    handler: ({ body }, { deps, caller }) => deps.grants.batch(body.grants, caller.actor),
   }),
   route({
     name: "grants.reset",
@@ -83,37 +76,3 @@ export const grantRoutes = [
     handler: ({ body }, { deps, caller }) => deps.grants.reset(body.principal_id, caller.actor),
   }),
 ] as const;
-
-/** Grants what is well formed, and answers for the rest in its place. @throws RumiError `capability.batch_too_large`: nothing is granted */
-async function grantBatch(asks: readonly JsonObject[], { deps, caller }: RouteContext): Promise<BatchAnswer> {
-  if (asks.length > MAX_BATCH_GRANTS)
-    throw new RumiError("capability.batch_too_large", `a batch has at most ${MAX_BATCH_GRANTS} grants`, {
-      details: { max_grants: MAX_BATCH_GRANTS },
-    });
-  const results: (BatchResult | null)[] = [];
-  const good: GrantAsk[] = [];
-  for (const ask of asks) {
-    const parsed = v.safeParse(GrantBody, ask);
-    if (parsed.success) good.push(parsed.output);
-    results.push(parsed.success ? null : malformed(ask, parsed.issues[0]));
-  }
-  const done = good.length === 0 ? [] : (await deps.grants.batch(good, caller.actor)).results;
-  let next = 0;
-  const all = results.map((result) => result ?? done[next++]).filter((result) => result !== undefined);
-  const succeeded = all.filter((result) => result.granted).length;
-  return { total: asks.length, succeeded, failed: asks.length - succeeded, results: all };
-}
-
-function malformed(ask: JsonObject, issue: v.BaseIssue<unknown>): BatchResult {
-  const idOf = (name: string): string | null => {
-    const value = ask[name];
-    return typeof value === "string" && /^[\w.-]{1,128}$/u.test(value) ? value : null;
-  };
-  return {
-    principal_id: idOf("principal_id"),
-    permission_id: idOf("permission_id"),
-    granted: false,
-    code: "request.invalid",
-    error: issueText(issue),
-  };
-}

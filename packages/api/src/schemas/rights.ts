@@ -2,9 +2,6 @@ import { PackId, PermissionId } from "@rumi/core";
 import * as v from "valibot";
 import { JsonMap, list, Note, Time } from "./common.ts";
 
-/** Most grants of one batch. Source: page 20, section 6. */
-export const MAX_BATCH_GRANTS = 50;
-
 /** What a right is limited to beside the permission itself. Its fields are judged by the permission's own schema. */
 export const GrantConfig = JsonMap;
 
@@ -67,23 +64,23 @@ export const RevokeGrantBody = v.strictObject({
 /** How many rights are gone. */
 export const RevokedAnswer = v.object({ revoked: v.number() });
 
-/** Each grant is judged for itself: one that is malformed fails alone. */
+/** Up to 50, each judged for itself: one that is malformed fails alone. */
 export const BatchBody = v.strictObject({ grants: v.pipe(v.array(JsonMap), v.minLength(1)) });
-export const BatchResult = v.object({
-  principal_id: v.nullable(v.string()),
-  permission_id: v.nullable(v.string()),
+const BatchResult = v.object({
+  principal_id: v.string(),
+  permission_id: v.string(),
   granted: v.boolean(),
   code: v.nullable(v.string()),
   error: v.nullable(v.string()),
   undeclared: v.optional(list(v.unknown())),
   warnings: v.optional(list(v.unknown())),
 });
-export type BatchResult = v.InferOutput<typeof BatchResult>;
 export const BatchAnswer = v.object({ total: v.number(), succeeded: v.number(), failed: v.number(), results: list(BatchResult) });
 export type BatchAnswer = v.InferOutput<typeof BatchAnswer>;
 
 export const ResetBody = v.strictObject({ principal_id: PackId });
-export const ResetAnswer = v.object({ principal_id: v.string(), reset: v.boolean() });
+/** `reset`: which of its records are empty now, `capabilities` or `network`. */
+export const ResetAnswer = v.object({ principal_id: v.string(), reset: list(v.string()) });
 export type ResetAnswer = v.InferOutput<typeof ResetAnswer>;
 
 /** What an approval with `grant_declared` gives of one declared right, and what it leaves to the operator's own act. */

@@ -1,13 +1,16 @@
 import { isoTime, RumiError } from "@rumi/core";
 import type { Clock, JsonObject, JsonValue } from "@rumi/core";
+import * as v from "valibot";
 import type { ApiDeps } from "../deps.ts";
 import type { NetworkGrantView } from "../schemas/network.ts";
+import { GrantBody } from "../schemas/rights.ts";
 import type { DeclaredRight, GrantAnswer, GrantAsk, GrantRecord, GrantView, PackPrivileges } from "../schemas/rights.ts";
 import type { SecretView } from "../schemas/secrets.ts";
 import type { ShareView, StoreView } from "../schemas/stores.ts";
 import { withoutSecret } from "../secret-grants.ts";
 
 const NETWORK = "network.egress";
+const MAX_BATCH = 50;
 
 interface FakeStore {
   readonly view: StoreView;
@@ -113,27 +116,34 @@ export class FakeRights {
       grant: (ask, actor) => this.#grant(ask, actor),
       revoke: (ask) => this.#revoke(ask.principal_id, ask.permission_id),
       batch: (asks, actor) => {
+        if (asks.length > MAX_BATCH) throw new RumiError("capability.batch_too_large", `a batch has at most ${MAX_BATCH} grants`);
         const results = asks.map((ask) => {
-          const { principal_id, permission_id } = ask;
+          const names = { principal_id: String(ask["principal_id"] ?? ""), permission_id: String(ask["permission_id"] ?? "") };
+          const parsed = v.safeParse(GrantBody, ask);
+          if (!parsed.success) return { ...names, granted: false, code: "capability.invalid_config", error: "not valid" };
           try {
-            this.#grant(ask, actor);
-            return { principal_id, permission_id, granted: true, code: null, error: null };
+            this.#grant(parsed.output, actor);
+            return { ...names, granted: true, code: null, error: null };
           } catch (error) {
             if (!(error instanceof RumiError)) throw error;
-            return { principal_id, permission_id, granted: false, code: error.code, error: error.message };
+            return { ...names, granted: false, code: error.code, error: error.message };
           }
         });
         const succeeded = results.filter((result) => result.granted).length;
         return { total: asks.length, succeeded, failed: asks.length - succeeded, results };
       },
-      reset: (principal) => ({ principal_id: principal, reset: this.tampered.delete(principal) }),
+      reset: (principal) => {
+        if (!this.tampered.delete(principal))
+          throw new RumiError("capability.grant_not_found", "the record is intact", { details: { principal_id: principal } });
+        return { principal_id: principal, reset: ["capabilities"] };
+      },
       grantDeclared: (packId, actor) => {
         const plan = this.declared.get(packId) ?? [];
         const granted = plan.filter((right) => right.config !== null);
         for (const right of granted)
           this.#grant({ principal_id: packId, permission_id: right.permission_id, config: right.config ?? {} } as GrantAsk, actor);
         const left = plan.flatMap((right) => right.left_out.map((item) => `${right.permission_id}: ${item} was not granted`));
-        return { granted: granted.map((right) => right.permission_id), stores_created: [], warnings: left };
+        return { granted: granted.map(({ permission_id, config }) => ({ permission_id, config })), stores_created: [], warnings: left };
       },
       withdrawSecret: ({ pack_id: packId, key }) => {
         let revoked = 0;
