@@ -36,7 +36,7 @@ export interface GrantAsk {
   readonly actor: string;
 }
 
-/** What was granted. */
+/** What was granted, and what an operator should know of it. */
 export interface GrantAnswer {
   readonly principal_id: PackId;
   /** Never an alias. */
@@ -60,6 +60,8 @@ export interface BatchAnswer {
     readonly granted: boolean;
     readonly code: string | null;
     readonly error: string | null;
+    readonly undeclared?: readonly string[];
+    readonly warnings?: readonly string[];
   }[];
 }
 
