@@ -91,7 +91,7 @@ export class FlowRun {
       try {
         this.#deps.collaborators.journal?.running(this.runId, this.#plan.earlier?.state === "running");
       } catch (error) {
-        return this.#close(failureOf(error));
+        return await this.#close(failureOf(error));
       }
     }
     const { composed } = this.#deps;
@@ -122,9 +122,9 @@ export class FlowRun {
         key: "",
         phase: "",
       });
-      return this.#close(ending);
+      return await this.#close(ending);
     } catch (error) {
-      return this.#close(failureOf(error));
+      return await this.#close(failureOf(error));
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
@@ -132,13 +132,13 @@ export class FlowRun {
   }
 
   /** The answer of a run that was stopped before its first step. */
-  endUnbegun(): RunAnswer {
+  endUnbegun(): Promise<RunAnswer> {
     return this.#close("stopped");
   }
 
-  #close(ending: Ending): RunAnswer {
+  async #close(ending: Ending): Promise<RunAnswer> {
     try {
-      return this.#answer(new StepRunner(this.#state, this.#deps.collaborators), ending);
+      return await this.#answer(new StepRunner(this.#state, this.#deps.collaborators), ending);
     } finally {
       this.#scope[Symbol.dispose]();
       this.#end.resolve();
@@ -176,7 +176,7 @@ export class FlowRun {
     };
   }
 
-  #answer(runner: StepRunner, ending: Ending): RunAnswer {
+  async #answer(runner: StepRunner, ending: Ending): Promise<RunAnswer> {
     const { composed, collaborators } = this.#deps;
     const { definition } = composed;
     const outcome = { ...this.#outcomeOf(ending), seconds: this.#state.activeMs(collaborators.clock.monotonic()) / 1000 };
@@ -207,7 +207,7 @@ export class FlowRun {
         seconds,
       },
     });
-    this.#keep(outcome, { result: truncated ? null : result, truncated });
+    await this.#keep(outcome, { result: truncated ? null : result, truncated });
     return {
       run_id: this.runId,
       flow_id: definition.flow_id,
@@ -235,15 +235,15 @@ export class FlowRun {
   }
 
   /** Keeps the end. What the stop of the daemon interrupts stays unfinished, to go on in its next life, unless it never does. */
-  #keep(
+  async #keep(
     { state, code, reason }: { readonly state: State; readonly code: string | null; readonly reason: string | null },
     gives: { readonly result: JsonObject | null; readonly truncated: boolean },
-  ): void {
+  ): Promise<void> {
     const { journal, clock, logger } = this.#deps.collaborators;
     if (journal === null || state === "queued" || state === "running") return;
     if (code === "daemon.stopping" && mayResume(this.#plan.run.trigger)) return;
     try {
-      journal.ended(this.runId, {
+      await journal.ended(this.runId, {
         state,
         code,
         reason,

@@ -144,9 +144,9 @@ export class FlowRunner {
   }
 
   #endWithout(row: JournaledRun, code: string, reason: string): void {
-    const { journal, clock } = this.#deps;
+    const { journal, clock, logger } = this.#deps;
     const state = code === "flow.cancelled" ? "cancelled" : "failed";
-    journal?.ended(row.run_id, {
+    const kept = journal?.ended(row.run_id, {
       state,
       code,
       reason,
@@ -158,6 +158,9 @@ export class FlowRunner {
       active_ms: row.active_ms,
       finished_at: isoTime(clock.now()),
     });
+    kept?.catch((error: unknown) =>
+      logger.log("error", "the end of a run could not be kept", { run_id: row.run_id, error: String(error) }),
+    );
     this.#remember({
       run_id: row.run_id,
       flow_id: row.flow_id,
@@ -186,7 +189,7 @@ export class FlowRunner {
     try {
       if (takesSlot && this.#slotsTaken >= this.#maxConcurrentRuns) {
         holdsSlot = await this.#slot(run);
-        return holdsSlot ? await run.execute() : run.endUnbegun();
+        return await (holdsSlot ? run.execute() : run.endUnbegun());
       }
       if (takesSlot) this.#slotsTaken += 1;
       holdsSlot = takesSlot;

@@ -90,9 +90,10 @@ export interface RunEnd {
 }
 
 /**
- * Remembers every run and every step, so that a run goes on after a crash without repeating what it had finished. All
- * methods return when it is kept: what `finished` told is on disk before `started` of the next step returns.
- * @throws RumiError `storage.full` or another when it cannot be kept; the run ends then
+ * Remembers every run and every step, so that a run goes on after a crash without repeating what it had finished. What is
+ * told survives the end of this process at once; where a promise is given, it and all that was told before survive a power
+ * cut when it resolves.
+ * @throws RumiError `storage.full` or another when it cannot be kept; the run ends then. Promises reject likewise.
  */
 export interface RunJournal {
   begin(run: JournaledRun, fire?: ScheduleFire): void;
@@ -100,9 +101,11 @@ export interface RunJournal {
   running(runId: RunId, resumed: boolean): void;
   /** What an earlier life of the run left of this step; asked in resumed runs only. */
   find(runId: RunId, path: string): JournaledStep | undefined;
-  started(runId: RunId, step: StepStart): void;
+  /** Waited for before a step that can be noticed outside the run. */
+  started(runId: RunId, step: StepStart): void | Promise<void>;
   finished(runId: RunId, step: StepFinish): void;
-  ended(runId: RunId, end: RunEnd): void;
+  /** Waited for before the run is answered. */
+  ended(runId: RunId, end: RunEnd): void | Promise<void>;
   /** Runs that have not ended, oldest first. */
   unfinished(): readonly JournaledRun[];
 }

@@ -27,6 +27,11 @@ function isContainer(step: Step): boolean {
   return step.type === "if" || step.type === "foreach" || step.type === "repeat" || step.type === "parallel" || step.type === "flow";
 }
 
+/** Steps that may have an effect outside the run; all others only change its own values, and come out the same again. */
+function isNoticed(step: Step): boolean {
+  return step.type !== "set" && (step.type === "flow" || !isContainer(step));
+}
+
 const STOPPED = { status: "stopped" } as const satisfies StepResult;
 
 /**
@@ -123,13 +128,25 @@ export class StepRunner implements StepExecutor {
   }
 
   #attempt(begun: Begun, attempt: number): Ending | Promise<Ending> {
-    let result: StepResult | Promise<StepResult>;
     begun.writes.clear();
+    let kept: void | Promise<void>;
     try {
-      this.#journalStart(begun, attempt);
+      kept = this.#journalStart(begun, attempt);
     } catch (error) {
       return this.#journalLost(error);
     }
+    if (!(kept instanceof Promise) || !isNoticed(begun.step)) {
+      if (kept instanceof Promise) kept.catch((error: unknown) => this.#journalLost(error));
+      return this.#perform(begun, attempt);
+    }
+    return kept.then(
+      () => this.#perform(begun, attempt),
+      (error: unknown) => this.#journalLost(error),
+    );
+  }
+
+  #perform(begun: Begun, attempt: number): Ending | Promise<Ending> {
+    let result: StepResult | Promise<StepResult>;
     try {
       result = performStep(this, begun.step, begun.place, attempt, begun.writes);
     } catch (error) {
@@ -232,9 +249,9 @@ export class StepRunner implements StepExecutor {
     }
   }
 
-  #journalStart({ step, place, path, known }: Begun, attempt: number): void {
+  #journalStart({ step, place, path, known }: Begun, attempt: number): void | Promise<void> {
     const { journal, clock } = this.collaborators;
-    if (journal === null || known?.finished === true) return;
+    if (journal === null || known?.finished === true) return undefined;
     const { composed } = place.frame;
     const child = step.type === "flow" ? (this.run.table.get(step.flow)?.digest ?? null) : null;
     if (known !== undefined && known.child_digest !== null && known.child_digest !== child)
@@ -242,7 +259,7 @@ export class StepRunner implements StepExecutor {
     const origin = step.phase === null ? null : (composed.origins.get(step.id) ?? null);
     const { flow_id: flowId } = composed.definition;
     const startedAt = isoTime(clock.now());
-    journal.started(this.run.runId, {
+    return journal.started(this.run.runId, {
       path,
       step_id: step.id,
       type: step.type,
