@@ -42,6 +42,18 @@ export async function closedLoop(ask: Ask, count: number, warmUp = Math.min(50, 
   return summarize(times, performance.now() - started);
 }
 
+/** Two in turns, so that what disturbs the machine meets both: what is compared with what. */
+export async function inTurns(one: Ask, other: Ask, count: number, warmUp = Math.min(50, count)): Promise<readonly [Samples, Samples]> {
+  const times: [number[], number[]] = [[], []];
+  for (let call = 0; call < count + warmUp; call++) {
+    const took = [await time(one), await time(other)] as const;
+    if (call < warmUp) continue;
+    times[0].push(took[0]);
+    times[1].push(took[1]);
+  }
+  return [summarize(times[0], null), summarize(times[1], null)];
+}
+
 /** One caller, a rest of `restMs` before each call: what a person waits for. */
 export async function paced(ask: Ask, count: number, restMs: number): Promise<Samples> {
   const times: number[] = [];

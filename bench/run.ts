@@ -1,6 +1,6 @@
 // Measures the main paths beside the limits of the machine it runs on, in one run: `npm run bench`. Prints a table; asserts nothing.
 //
-//   [-- --only=raw,port,cold,memory,flow,http,bubblewrap] [--scale=1] [--json FILE]
+//   [-- --only=raw,port,cold,memory,flow,http,bubblewrap,store] [--scale=1] [--json FILE]
 import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -14,9 +14,10 @@ import { http } from "./sections/http.ts";
 import { memory } from "./sections/memory.ts";
 import { rawSocket } from "./sections/raw-socket.ts";
 import { sandboxPort } from "./sections/sandbox-port.ts";
+import { store } from "./sections/store.ts";
 import { compareWithTargets } from "./targets.ts";
 
-const SECTIONS = ["raw", "port", "cold", "memory", "flow", "http", "bubblewrap"] as const;
+const SECTIONS = ["raw", "port", "cold", "memory", "flow", "http", "bubblewrap", "store"] as const;
 
 const { values } = parseArgs({
   options: { only: { type: "string", default: SECTIONS.join(",") }, scale: { type: "string", default: "1" }, json: { type: "string" } },
@@ -55,6 +56,7 @@ if (version === null) {
 }
 
 await section("bubblewrap", () => bubblewrap(report, scale));
+await section("store", () => store(report, scale));
 
 compareWithTargets(report);
 console.log(`\n${machine}; ${((performance.now() - started) / 1000).toFixed(0)} s\n\n${report.text()}`);

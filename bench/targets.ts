@@ -26,4 +26,9 @@ export function compareWithTargets(report: Report): void {
   report.target("memory per idle warm bubblewrap sandbox, Python", value("bubblewrap.memory.python.group"), "at most", 12, "MB");
   report.target("whole path over HTTP - port, Python, closed loop", p50("http.python") - p50("python"), "at most", 1, "ms");
   report.target("whole path over HTTP - port, Python, paced", p50("http.python.paced") - p50("python.paced"), "at most", 1, "ms");
+  report.target("store get / bare SQLite", p50("store.get") / p50("store.bare.get"), "at most", 3, "x");
+  report.target("store set, durable / bare SQLite, durable", p50("store.set") / p50("store.bare.set"), "at most", 1.5, "x");
+  report.target("store list of 100 of 100,000 / bare SQLite", p50("store.list") / p50("store.bare.list"), "at most", 2, "x");
+  report.target("store list by prefix / bare SQLite", p50("store.prefix") / p50("store.bare.prefix"), "at most", 2, "x");
+  report.target("store sets of 64 callers / of one", perSecond("store.set.c64") / perSecond("store.set.c1"), "at least", 4, "x");
 }

@@ -8,12 +8,12 @@ const MAX_GROUP_WRITES = 256;
 const MAX_GROUP_BYTES = 4 * 1024 * 1024;
 
 /** Bytes in the log after which it is moved into the file at the next quiet moment, and, quiet or not, between two groups. */
-const QUIET_CHECKPOINT_BYTES = 4 * 1024 * 1024;
-const FORCED_CHECKPOINT_BYTES = 32 * 1024 * 1024;
+const QUIET_CHECKPOINT_BYTES = 1024 * 1024;
+const FORCED_CHECKPOINT_BYTES = 16 * 1024 * 1024;
 /** Nobody wrote for so long: quiet. */
 const QUIET_MS = 25;
-/** What a small write adds to the log: the pages of value, index and usage. */
-const WRITE_PAGES_BYTES = 3 * 4096;
+/** What a small write adds to the log, about: the pages of its value and key. */
+const WRITE_BYTES = 2 * 4096;
 
 /** What a commit needs of the database. */
 export type CommitTarget = Pick<StoreDatabase, "transaction" | "sync" | "checkpoint">;
@@ -71,10 +71,12 @@ export class GroupCommit {
   }
 
   async #run(): Promise<void> {
+    // Whoever asks in the same breath joins; later ones gather while the disk works.
+    await null;
     while (this.#waiting.length > 0) {
-      // Whoever asks in this turn of the event loop joins.
-      await setImmediate();
-      await this.#commit(this.#takeGroup());
+      const synced = await this.#commit(this.#takeGroup());
+      // Without a wait for the disk nobody else would get a turn.
+      if (!synced) await setImmediate();
       if (this.#logBytes > FORCED_CHECKPOINT_BYTES) {
         await setImmediate();
         this.#checkpoint();
@@ -93,11 +95,13 @@ export class GroupCommit {
     return this.#waiting.splice(0, size === -1 ? this.#waiting.length : size);
   }
 
-  async #commit(group: readonly Waiting[]): Promise<void> {
+  /** True when it waited for the disk. */
+  async #commit(group: readonly Waiting[]): Promise<boolean> {
     const ends: (() => void)[] = [];
+    let changed = false;
     try {
       if (this.#broken !== null) throw this.#broken;
-      const changed = this.#database.transaction(() => {
+      changed = this.#database.transaction(() => {
         for (const { work, resolve, reject } of group) {
           try {
             const value = work() as never;
@@ -112,13 +116,14 @@ export class GroupCommit {
     } catch (cause) {
       const error = storageFailure(cause);
       for (const { reject } of group) reject(error);
-      return;
+      return false;
     }
     for (const end of ends) end();
+    return changed;
   }
 
   async #sync(group: readonly Waiting[]): Promise<void> {
-    for (const { bytes } of group) this.#logBytes += bytes + WRITE_PAGES_BYTES;
+    for (const { bytes } of group) this.#logBytes += bytes + WRITE_BYTES;
     this.#unsynced = new Set(group.map(({ store }) => store));
     this.#synced = this.#database.sync().catch((cause: unknown) => {
       this.#broken = storageFailure(cause);
