@@ -1,7 +1,8 @@
+import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import type { JsonObject } from "@rumi/core";
 import * as v from "valibot";
-import { allowList, isListed, numberOf } from "./allow-list.ts";
+import { allowList, numberOf } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import { done, failed } from "./outcome.ts";
 import type { ContainerAsk, ContainerHouse, ContainerRefusal } from "./ports.ts";

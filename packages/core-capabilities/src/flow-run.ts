@@ -1,9 +1,9 @@
+import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import { FlowId, RumiError } from "@rumi/core";
 import type { JsonObject } from "@rumi/core";
 import type { FlowRunner, RunAnswer } from "@rumi/flow-engine";
 import * as v from "valibot";
-import { isListed } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import { denied, done, failed } from "./outcome.ts";
 

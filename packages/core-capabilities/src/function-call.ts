@@ -1,7 +1,7 @@
+import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import type { InstanceCaller, JsonObject, PackId, PermissionId } from "@rumi/core";
 import * as v from "valibot";
-import { isListed } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import { denied, done, failed } from "./outcome.ts";
 import type { ApprovedPacks, FoundFunction, FunctionHouse, HeldRights } from "./ports.ts";

@@ -58,7 +58,7 @@ export class GrantedSecretBroker implements SecretBroker {
       const reason = this.#outside(ask, placeholder, held);
       if (reason !== null) return refuse(reason);
     }
-    if (!this.#deps.grants.take(ask.principal, SECRETS_USE, held)) return refuse("a limit of the grant secrets.use is reached");
+    if (!this.#deps.grants.take(ask.principal, held)) return refuse("a limit of the grant secrets.use is reached");
     const keys = [...new Set(found.placeholders.map((placeholder) => placeholder.key))];
     const values = new Map<SecretKey, string>();
     for (const key of keys) {

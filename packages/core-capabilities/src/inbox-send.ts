@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import { createRunId, findForbiddenKey, isJsonObject, isoTime, PackId } from "@rumi/core";
 import type { Clock, JsonObject, JsonValue, Random } from "@rumi/core";
@@ -6,7 +7,7 @@ import { readJsonFile } from "@rumi/safe-files";
 import type { ApprovedPack } from "@rumi/approval";
 import * as v from "valibot";
 import { AddonPolicy, editablePrefixes } from "./addon-policy.ts";
-import { isListed, numberOf } from "./allow-list.ts";
+import { numberOf } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import type { TypedUse } from "./define-capability.ts";
 import { InboxFolder } from "./inbox-folder.ts";

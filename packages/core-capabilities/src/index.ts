@@ -4,9 +4,9 @@ export { CapabilityTable } from "./capability-table.ts";
 export { PackEgressPolicy } from "./pack-egress-policy.ts";
 export type { NetworkVerdicts, PackEgressPolicyDeps } from "./pack-egress-policy.ts";
 export { GrantedSecretBroker } from "./granted-secret-broker.ts";
-export type { GrantedSecretBrokerDeps, SecretValues } from "./granted-secret-broker.ts";
+export type { GrantedSecretBrokerDeps } from "./granted-secret-broker.ts";
 export { PackHandlers } from "./pack-handlers.ts";
-export type { PackHandlersDeps } from "./pack-handlers.ts";
+export type { PackHandlersDeps, PackHandlersOptions } from "./pack-handlers.ts";
 export type {
   ApprovedPacks,
   CommandOutput,

@@ -1,10 +1,11 @@
+import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import { PackId } from "@rumi/core";
 import type { Clock, Random } from "@rumi/core";
 import { SafeFilesError } from "@rumi/safe-files";
 import type { SignedFiles, TreeListing } from "@rumi/safe-files";
 import * as v from "valibot";
-import { isListed, numberOf } from "./allow-list.ts";
+import { numberOf } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import type { TypedUse } from "./define-capability.ts";
 import { denied, done, failed } from "./outcome.ts";

@@ -1,6 +1,6 @@
+import { isListed } from "@rumi/capability";
 import type { Capability } from "@rumi/capability";
 import * as v from "valibot";
-import { isListed } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import { done, failed } from "./outcome.ts";
 import type { SecretReader } from "./ports.ts";

@@ -1,3 +1,4 @@
+import { isListed } from "@rumi/capability";
 import type { Capability } from "@rumi/capability";
 import { jsonDepth, StoreId } from "@rumi/core";
 import type { InstanceCaller, JsonObject, JsonValue, PermissionId } from "@rumi/core";
@@ -5,7 +6,7 @@ import type { CapabilityOutcome } from "@rumi/capability";
 import { checkStoreKey, checkStorePrefix, MAX_BATCH_KEYS, MAX_LIST_KEYS, StoreError } from "@rumi/store";
 import type { Expected, KvStore } from "@rumi/store";
 import * as v from "valibot";
-import { isListed, numberOf } from "./allow-list.ts";
+import { numberOf } from "./allow-list.ts";
 import { defineCapability } from "./define-capability.ts";
 import { done, failed } from "./outcome.ts";
 import type { HeldRights, ListCursors, StoreAccess } from "./ports.ts";

@@ -20,7 +20,7 @@ import type { ContainerPlace } from "./container-body.ts";
 import { DockerVessel } from "./docker-vessel.ts";
 import { runJob } from "./docker-job.ts";
 import { Engine, EngineError } from "./engine.ts";
-import { containerName, jobName, LABEL } from "./labels.ts";
+import { CAPABILITY_TYPE, containerName, jobName, LABEL } from "./labels.ts";
 import { PinnedImages } from "./pinned-images.ts";
 import { MemoryImagePins } from "./ports.ts";
 import type { ImagePins } from "./ports.ts";
@@ -296,7 +296,8 @@ export class DockerSandbox implements Sandbox {
 
   async #held(): ReturnType<Engine["list"]> {
     try {
-      return await this.#engine.list([`${LABEL.managed}=true`, `${LABEL.installation}=${this.#deps.installation}`]);
+      const all = await this.#engine.list([`${LABEL.managed}=true`, `${LABEL.installation}=${this.#deps.installation}`]);
+      return all.filter((container) => container.labels[LABEL.type] !== CAPABILITY_TYPE);
     } catch (error) {
       throw this.#startError(error, null);
     }

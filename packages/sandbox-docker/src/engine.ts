@@ -212,6 +212,30 @@ export class Engine {
     return await bounded(this.#docker.getContainer(id).attach({ stream: true, stdout: true, stderr: true }));
   }
 
+  /** Runs one more command in a running container, as its user, with its walls. Its output goes to the two streams. @throws EngineError */
+  async exec(
+    id: string,
+    command: readonly string[],
+    stdout: NodeJS.WritableStream,
+    stderr: NodeJS.WritableStream,
+  ): Promise<{
+    /** Resolves when its output has ended; never rejects. */ readonly ended: Promise<void>;
+    exitCode(): Promise<number | null>;
+  }> {
+    const made = await bounded(
+      this.#docker.getContainer(id).exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, Tty: false, Privileged: false }),
+    );
+    const output = await bounded(made.start({ Detach: false, Tty: false }));
+    this.demux(output, stdout, stderr);
+    const ended = new Promise<void>((resolve) => {
+      output
+        .on("end", resolve)
+        .on("close", resolve)
+        .on("error", () => resolve());
+    });
+    return { ended, exitCode: async () => (await bounded(made.inspect())).ExitCode };
+  }
+
   /** Splits an attached stream. */
   demux(stream: NodeJS.ReadableStream, stdout: NodeJS.WritableStream, stderr: NodeJS.WritableStream): void {
     (this.#docker.modem as { demuxStream(a: unknown, b: unknown, c: unknown): void }).demuxStream(stream, stdout, stderr);

@@ -1,5 +1,7 @@
 export { DockerSandbox } from "./docker-sandbox.ts";
 export type { DockerSandboxDeps, DockerSandboxOptions } from "./docker-sandbox.ts";
+export { DockerContainers } from "./docker-containers.ts";
+export type { CommandEnd, ContainerRefused, ContainerRequest, DockerContainersDeps, DockerContainersOptions } from "./docker-containers.ts";
 export { MemoryImagePins } from "./ports.ts";
 export type { ImagePins } from "./ports.ts";
 

@@ -1,3 +1,4 @@
+import type { PackId } from "@rumi/core";
 import type { InstanceSpec, JobSpec } from "@rumi/sandbox";
 
 /** Labels by which what is ours is found again. Source: page "Execution", section 4. */
@@ -9,7 +10,11 @@ export const LABEL = {
   type: "rumi.type",
   instance: "rumi.instance",
   installation: "rumi.installation",
+  principal: "rumi.principal",
 } as const;
+
+/** `rumi.type` of containers that packs asked for: who made them holds and sweeps them, never the sandbox. */
+export const CAPABILITY_TYPE = "capability";
 
 /** Longest part of a container's name that comes from a pack id. Source: page "Execution", section 4. */
 const NAME_PACK_CHARS = 40;
@@ -48,5 +53,16 @@ export function jobLabels(spec: JobSpec, installation: string): Record<string, s
     [LABEL.type]: "job",
     [LABEL.instance]: spec.job_id,
     [LABEL.installation]: installation,
+  };
+}
+
+/** Labels of a container that a pack asked for. */
+export function capabilityLabels(name: string, principal: PackId, installation: string): Record<string, string> {
+  return {
+    [LABEL.managed]: "true",
+    [LABEL.type]: CAPABILITY_TYPE,
+    [LABEL.instance]: name,
+    [LABEL.installation]: installation,
+    [LABEL.principal]: principal,
   };
 }

@@ -49,7 +49,7 @@ export function describeEngine(facts: EngineFacts, images: Readonly<Record<Runti
     oci_runtime: ociRuntime ?? facts.defaultRuntime,
     transport: "socket",
     runtimes: { python: runtimeImage(images.python), node: runtimeImage(images.node) },
-    weaknesses: weaknesses(facts, settings.engineSocket),
+    weaknesses: engineWeaknesses(facts, settings.engineSocket),
     warnings: [...(settings.runnerReadable ? [] : [RUNNER_UNREADABLE]), ...warnings(facts, Object.values(images))],
     ...(remedy === undefined ? {} : { remedy }),
   };
@@ -78,7 +78,8 @@ export function isRemoteEngine(engineSocket: string): boolean {
   return /^[a-z]+:\/\//u.test(engineSocket) && !engineSocket.startsWith("unix://");
 }
 
-function weaknesses(facts: EngineFacts, engineSocket: string): Weakness[] {
+/** The walls that an engine cannot give. Pure. */
+export function engineWeaknesses(facts: EngineFacts, engineSocket: string): Weakness[] {
   const found: Weakness[] = [];
   if (!facts.seccomp) found.push({ id: "seccomp", message: "the engine does not filter system calls" });
   if (!facts.memoryLimit) found.push({ id: "memory", message: "the engine does not enforce memory limits" });
