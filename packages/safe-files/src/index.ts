@@ -18,7 +18,7 @@ export { removeTree } from "./remove-tree.ts";
 export { hasSignedFiles, Keyring } from "./keyring.ts";
 export type { KeyringOptions, Verified } from "./keyring.ts";
 export { SignedFiles } from "./signed-files.ts";
-export type { SignedFilesDeps, SignedRead, TamperReason } from "./signed-files.ts";
+export type { SealedRead, SignedFilesDeps, SignedRead, TamperReason, Unsealed } from "./signed-files.ts";
 
 export { AppendFile } from "./append-file.ts";
 export { AppendLog } from "./append-log.ts";

@@ -36,6 +36,15 @@ export type SignedRead =
   | { readonly state: "ok"; readonly value: JsonObject; readonly rev: number }
   | { readonly state: "tampered"; readonly reason: TamperReason };
 
+/** What a file says that another key vouches for: the revision inside, and what was found. Null: not to be believed. */
+export type Unsealed<T> = { readonly rev: number; readonly value: T } | null;
+
+/** What a sealed file says. */
+export type SealedRead<T> =
+  | { readonly state: "absent" }
+  | { readonly state: "ok"; readonly value: T; readonly rev: number }
+  | { readonly state: "tampered"; readonly reason: TamperReason };
+
 /**
  * JSON files that only this home can have written, each at its newest revision. An edited, copied, replayed or removed
  * file reads as `tampered`, never as absent. Calls for all files queue behind each other.
@@ -105,6 +114,51 @@ export class SignedFiles {
       await this.#index.note(kind, name, { rev, removed: true });
       await unlinkDurably(path);
     });
+  }
+
+  /**
+   * Reads a file that carries its own proof (authenticated encryption) and whose revision stands in this index: an old or
+   * copied one reads as `tampered`. `open` judges what lies there for `name` and tells the revision inside.
+   */
+  readSealed<T>(kind: string, name: string, path: string, open: (value: JsonValue) => Unsealed<T>): Promise<SealedRead<T>> {
+    return this.#inTurn(() => this.#readSealed(kind, name, path, open));
+  }
+
+  /**
+   * Writes such a file as the next revision: `beforeWrite` (the audit entry), file, index. Resolves with the revision.
+   * @throws SafeFilesError `safe_files.locked`
+   */
+  writeSealed<T>(
+    file: { readonly kind: string; readonly name: string; readonly path: string; open(value: JsonValue): Unsealed<T> },
+    seal: (rev: number) => JsonObject,
+    beforeWrite?: (rev: number) => Promise<void>,
+  ): Promise<number> {
+    return this.#inTurn(async () => {
+      const { kind, name, path } = file;
+      if (!this.#loaded) throw new SafeFilesError("safe_files.locked", "signed files are locked");
+      await this.#readSealed(kind, name, path, (value) => file.open(value));
+      const rev = this.#index.get(kind, name).rev + 1;
+      await beforeWrite?.(rev);
+      await ensureFolder(dirname(path));
+      await writeFileAtomic(path, `${JSON.stringify(seal(rev), null, 2)}\n`);
+      await this.#index.note(kind, name, { rev, removed: false });
+      return rev;
+    });
+  }
+
+  async #readSealed<T>(kind: string, name: string, path: string, open: (value: JsonValue) => Unsealed<T>): Promise<SealedRead<T>> {
+    if (!this.#loaded) return { state: "tampered", reason: "locked" };
+    const known = this.#index.get(kind, name);
+    const file = await load(path);
+    if (file.state === "absent") return known.removed ? file : { state: "tampered", reason: "missing" };
+    if (file.state === "unreadable") return { state: "tampered", reason: "unreadable" };
+    const opened = open(file.value);
+    if (opened === null) return { state: "tampered", reason: "bad_signature" };
+    const { rev, value } = opened;
+    if (rev < known.rev) return { state: "tampered", reason: "replayed" };
+    if (rev > known.rev + 1) return { state: "tampered", reason: "revision_ahead" };
+    if (rev === known.rev + 1) await this.#index.note(kind, name, { rev, removed: false });
+    return { state: "ok", value, rev };
   }
 
   async #read(kind: string, name: string, path: string): Promise<SignedRead> {

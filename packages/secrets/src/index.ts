@@ -1,8 +1,9 @@
 export { SecretStore } from "./secret-store.ts";
 export type { SecretStoreDeps } from "./secret-store.ts";
-export { findSecretKeySource } from "./secret-key-source.ts";
+export { findSecretKeySource } from "./secret-key-file.ts";
 
-export { LiveSecrets, REDACTED } from "./live-secrets.ts";
+export { LiveSecrets } from "./live-secrets.ts";
+export { REDACTED } from "./redacted.ts";
 export { createScrubber } from "./scrubber.ts";
 export type { ScrubberOptions } from "./scrubber.ts";
 export { BindingWatch } from "./binding-watch.ts";
