@@ -16,9 +16,10 @@ export interface BlockContext {
   readonly idempotency_key: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
-  /** When the call is ended at the latest, milliseconds since the epoch. */
-  readonly deadline_ts: number;
-  readonly capability_socket: string;
+  /** When the call is ended at the latest, ISO 8601. */
+  readonly deadline_ts: string;
+  /** Path of the socket for capability calls; null where there is none. */
+  readonly capability_socket: string | null;
   readonly resources_dir?: string;
   http_request(
     method: string,

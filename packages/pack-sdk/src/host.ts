@@ -1,5 +1,5 @@
 import type { JsonValue } from "@rumi/core";
-import type { CapabilityAnswer, HttpAnswer, NetworkCheck } from "./answers.ts";
+import type { CapabilityAnswer, HttpAnswer, HttpPiece, NetworkCheck } from "./answers.ts";
 
 /** What the runner gives to the code inside a sandbox. Nothing of it throws. */
 export interface Host {
@@ -11,6 +11,14 @@ export interface Host {
     timeoutSeconds: number | undefined,
     idempotent: boolean | undefined,
   ): Promise<HttpAnswer>;
+  httpStream(
+    method: string,
+    url: string,
+    headers: Readonly<Record<string, string>> | undefined,
+    body: string | Uint8Array | undefined,
+    timeoutSeconds: number | undefined,
+    idempotent: boolean | undefined,
+  ): AsyncGenerator<HttpPiece, void, undefined>;
   networkCheck(domain: string, port: number): Promise<NetworkCheck>;
   call(
     permissionId: string,
@@ -23,20 +31,28 @@ export interface Host {
 const HOST = Symbol.for("rumi.host");
 const NO_HOST = { error: "this block has no such socket", error_type: "socket_not_found" };
 
+function noAnswer(url: string): HttpAnswer {
+  return {
+    success: false,
+    status_code: 0,
+    headers: {},
+    body: "",
+    latency_ms: 0,
+    redirect_hops: 0,
+    bytes_read: 0,
+    final_url: url,
+    ...NO_HOST,
+  };
+}
+
+async function* noPieces(url: string): AsyncGenerator<HttpPiece, void, undefined> {
+  yield await Promise.resolve({ type: "end", ...noAnswer(url) });
+}
+
 /** The answers of a place that is no sandbox, such as an author's own tests. */
 const nowhere: Host = {
-  httpRequest: (_method, url) =>
-    Promise.resolve({
-      success: false,
-      status_code: 0,
-      headers: {},
-      body: "",
-      latency_ms: 0,
-      redirect_hops: 0,
-      bytes_read: 0,
-      final_url: url,
-      ...NO_HOST,
-    }),
+  httpRequest: (_method, url) => Promise.resolve(noAnswer(url)),
+  httpStream: (_method, url) => noPieces(url),
   networkCheck: () => Promise.resolve({ allowed: false, reason: NO_HOST.error }),
   call: () => Promise.resolve({ success: false, output: { success: false, ...NO_HOST }, latency_ms: 0, ...NO_HOST }),
 };

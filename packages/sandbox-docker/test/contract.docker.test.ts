@@ -1,4 +1,4 @@
 import { sandboxContract } from "@rumi/sandbox/testing";
-import { dockerHarness } from "./docker-harness.ts";
+import { dockerHarness, SINGLE_USE } from "./docker-harness.ts";
 
-sandboxContract("DockerSandbox", dockerHarness);
+sandboxContract("DockerSandbox", dockerHarness, SINGLE_USE);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { silentLogger } from "@rumi/core/testing";
 import { systemClock } from "@rumi/core";
 import { runnerRoot } from "@rumi/runner";
-import type { Difference, SandboxHarness } from "@rumi/sandbox/testing";
+import type { Difference, SandboxHarness, SuiteOptions } from "@rumi/sandbox/testing";
 import { testId } from "@rumi/sandbox/testing";
 import { temporaryFolder } from "@rumi/testkit";
 import Docker from "dockerode";
@@ -28,8 +28,13 @@ const RUNSC_DIFFERENCES: readonly Difference[] = [
   "files_unlimited",
 ];
 
-/** What is known to differ on the engine and runtime under test: nothing but under `runsc`. */
-export const DIFFERENCES: readonly Difference[] = OCI_RUNTIME === "runsc" ? RUNSC_DIFFERENCES : [];
+const IS_RUNSC = OCI_RUNTIME === "runsc";
+
+/** How the suites run with `reuse` on the engine and runtime under test: whole, but under `runsc`. */
+export const REUSE: SuiteOptions = { reuse: true, ...(IS_RUNSC ? { differences: RUNSC_DIFFERENCES } : {}) };
+
+/** The same for single-use calls: there runsc's own threads need room beside those of several processes of Node. */
+export const SINGLE_USE: SuiteOptions = IS_RUNSC ? { differences: RUNSC_DIFFERENCES, limits: { pids: 256 } } : {};
 
 /** The folder of the hostile example packs. */
 export const HOSTILE_PACKS = new URL("../../../examples/packs", import.meta.url).pathname;

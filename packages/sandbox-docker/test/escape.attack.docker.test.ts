@@ -1,4 +1,4 @@
 import { escapeContract } from "@rumi/sandbox/testing";
-import { DIFFERENCES, dockerHarness, HOSTILE_PACKS } from "./docker-harness.ts";
+import { dockerHarness, HOSTILE_PACKS, SINGLE_USE } from "./docker-harness.ts";
 
-escapeContract("DockerSandbox", dockerHarness, HOSTILE_PACKS, { differences: DIFFERENCES });
+escapeContract("DockerSandbox", dockerHarness, HOSTILE_PACKS, SINGLE_USE);

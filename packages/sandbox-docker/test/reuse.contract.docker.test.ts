@@ -1,4 +1,4 @@
 import { sandboxContract } from "@rumi/sandbox/testing";
-import { dockerHarness } from "./docker-harness.ts";
+import { dockerHarness, REUSE } from "./docker-harness.ts";
 
-sandboxContract("DockerSandbox with reuse", dockerHarness, { reuse: true });
+sandboxContract("DockerSandbox with reuse", dockerHarness, REUSE);

@@ -1,4 +1,4 @@
 import { escapeContract } from "@rumi/sandbox/testing";
-import { DIFFERENCES, dockerHarness, HOSTILE_PACKS } from "./docker-harness.ts";
+import { dockerHarness, HOSTILE_PACKS, REUSE } from "./docker-harness.ts";
 
-escapeContract("DockerSandbox with reuse", dockerHarness, HOSTILE_PACKS, { reuse: true, differences: DIFFERENCES });
+escapeContract("DockerSandbox with reuse", dockerHarness, HOSTILE_PACKS, REUSE);

@@ -20,9 +20,6 @@ const FIRST_BYTES = 4 * 1024;
 /** A larger buffer is given back as soon as nothing is in it: connections are kept open for long. */
 const KEPT_BYTES = 64 * 1024;
 
-/** Shorter texts need no look at their depth: parsing them costs nothing, and who walks them later can bear it. */
-const SHORT_BYTES = 2 * MAX_JSON_FRAME_DEPTH;
-
 /** Bounds of one stream of messages. */
 export interface JsonFrameLimits {
   /** Longest JSON text. */
@@ -86,7 +83,8 @@ export class JsonFrameDecoder {
   }
 
   #parse(text: Buffer): JsonValue {
-    if (text.length > SHORT_BYTES && isJsonTooDeep(text, this.#maxDepth)) {
+    // A level takes two bytes at least: shorter texts need no look.
+    if (text.length > 2 * this.#maxDepth && isJsonTooDeep(text, this.#maxDepth)) {
       throw new WireError("wire.invalid_message", `a message is nested deeper than ${this.#maxDepth}`);
     }
     try {

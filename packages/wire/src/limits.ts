@@ -36,5 +36,5 @@ export const MAX_WARNINGS = 32;
 /** Deepest value a block may return. Source: page "Execution", section 7. */
 export const MAX_RESULT_DEPTH = 200;
 
-/** Deepest message of the capability and egress sockets: a value of 64 levels, the deepest a pack's JSON may have, and what stands around it. */
-export const MAX_JSON_FRAME_DEPTH = 80;
+/** Deepest message of the capability and egress sockets: the deepest value there is, and what stands around it. */
+export const MAX_JSON_FRAME_DEPTH = MAX_RESULT_DEPTH + 16;

@@ -42,10 +42,15 @@ export class Supervisor {
   #refillTimer = null;
   #tick = null;
   #oom = new OomKills();
+  #relay;
+  #warnings;
 
-  constructor({ input, output }) {
+  /** `relay`: the forward proxy, or null. `warnings` are told to the host with `ready`. */
+  constructor({ input, output }, relay, warnings) {
     this.#input = input;
     this.#output = output;
+    this.#relay = relay;
+    this.#warnings = warnings;
     this.#reader = new FrameReader((size) => {
       if (this.#settings === null || size > this.#settings.maxPayloadBytes) throw new FrameError("a payload is over its limit");
     });
@@ -70,7 +75,12 @@ export class Supervisor {
   #onMessage(header, raw, payload) {
     if (this.#settings === null) {
       this.#settings = readHello(header);
-      this.#send({ type: "ready", protocol: PROTOCOL, runtime_version: process.versions.node, warnings: warnings() });
+      this.#send({
+        type: "ready",
+        protocol: PROTOCOL,
+        runtime_version: process.versions.node,
+        warnings: [...this.#warnings, ...warnings()],
+      });
       this.#refill();
       return;
     }
@@ -243,8 +253,10 @@ export class Supervisor {
     process.drainLogs();
     const call = this.#release(process);
     this.#result(call, result, payload);
-    if (this.#settings.reuse) this.#spares.push(process);
-    else this.#dying.add(process);
+    if (this.#settings.reuse) {
+      this.#spares.push(process);
+      if (this.#calls.size === 0) this.#relay?.endAll();
+    } else this.#dying.add(process);
     process.ended = !this.#settings.reuse;
     this.#startWaiting();
     this.#leaveWhenDone();
@@ -308,6 +320,7 @@ export class Supervisor {
   /** After a process is reaped: with no call in flight nothing may be left. */
   #clear() {
     if (this.#calls.size === 0 && this.#dying.size === 0) {
+      this.#relay?.endAll();
       this.#sweep();
       wipe(this.#settings.temporary, this.#settings.temporaryModes);
       if (this.#tick !== null) clearInterval(this.#tick);

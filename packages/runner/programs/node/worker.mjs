@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { argumentsOf, entryOf, settle } from "./calling.mjs";
 import { clip, describe } from "./failures.mjs";
 import { encodeFrame, FrameSource, writeAllSync } from "./frames.mjs";
-import { call, httpRequest, networkCheck } from "./gateway.mjs";
+import { call, httpRequest, httpStream, networkCheck, setCall } from "./gateway.mjs";
 import { InvalidOutput, toJson } from "./values.mjs";
 
 const RESULT_FD = 3;
@@ -21,7 +21,7 @@ let current = null;
 let temporary = null;
 
 process.argv.length = 1;
-globalThis[HOST] = Object.freeze({ httpRequest, networkCheck, call });
+globalThis[HOST] = Object.freeze({ httpRequest, httpStream, networkCheck, call });
 nodeModule.registerHooks({ resolve });
 // What is printed must be in the pipe before the answer: these writes wait instead of being queued.
 for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
@@ -75,6 +75,7 @@ async function nextFrame() {
 
 async function serveOne(header, payload) {
   current = header;
+  setCall(header.call_id);
   makeTemporary();
   let found;
   try {

@@ -6,8 +6,6 @@ from rumi_runner import gateway as _gateway
 
 __all__ = ["call", "get_secret"]
 
-_GRACE_SECONDS = 5.0
-
 
 def call(permission_id, args=None, timeout_seconds=30.0, request_id=None):
     """Asks the daemon for `permission_id`. A dict with `success`, `output`, `error`, `error_type`, `latency_ms`."""
@@ -15,11 +13,7 @@ def call(permission_id, args=None, timeout_seconds=30.0, request_id=None):
     request = {"permission_id": permission_id, "args": {} if args is None else args, "timeout_seconds": timeout_seconds}
     if request_id is not None:
         request["request_id"] = request_id
-    try:
-        limit = float(timeout_seconds) + _GRACE_SECONDS
-    except (TypeError, ValueError):
-        limit = 30.0 + _GRACE_SECONDS
-    answer, error_type = _gateway.ask("RUMI_CAPABILITY_SOCKET", request, limit)
+    answer, error_type = _gateway.ask("RUMI_CAPABILITY_SOCKET", request, timeout_seconds)
     if error_type is not None:
         error = _gateway.ERRORS[error_type]
         answer = {

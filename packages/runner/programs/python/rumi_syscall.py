@@ -7,8 +7,6 @@ from rumi_runner import gateway as _gateway
 
 __all__ = ["http_request", "request", "get", "post", "post_json", "put", "delete", "patch", "head", "network_check"]
 
-_GRACE_SECONDS = 5.0
-
 
 class Headers(dict):
     """Answer headers, looked up in any case."""
@@ -30,7 +28,7 @@ class Headers(dict):
 def http_request(method, url, headers=None, body=None, timeout_seconds=30.0, idempotent=False):
     """One HTTP request. A dict with `success`, `status_code`, `headers`, `body`, `error`, `error_type` and facts, all always there."""
     started = time.monotonic()
-    message = {"method": method, "url": url, "headers": dict(headers) if headers else {}, "timeout_seconds": timeout_seconds}
+    message = {"method": method, "url": url, "headers": _headers(headers), "timeout_seconds": timeout_seconds}
     if isinstance(body, (bytes, bytearray)):
         import binascii
 
@@ -39,13 +37,19 @@ def http_request(method, url, headers=None, body=None, timeout_seconds=30.0, ide
         message["body"] = body if isinstance(body, str) else str(body)
     if idempotent:
         message["idempotent"] = True
+    answer, error_type = _gateway.ask("RUMI_EGRESS_SOCKET", message, timeout_seconds)
+    return _whole(url, started, answer, error_type)
+
+
+def _headers(headers):
+    """As the daemon wants them; what is no mapping goes on as it is, and is refused there."""
     try:
-        limit = float(timeout_seconds) + _GRACE_SECONDS
+        return dict(headers) if headers else {}
     except (TypeError, ValueError):
-        limit = 30.0 + _GRACE_SECONDS
-    answer, error_type = _gateway.ask("RUMI_EGRESS_SOCKET", message, limit)
-    if error_type is not None:
-        answer = {"error": _gateway.ERRORS[error_type], "error_type": error_type}
+        return headers
+
+
+def _whole(url, started, answer, error_type):
     whole = {
         "success": False,
         "status_code": 0,
@@ -58,7 +62,7 @@ def http_request(method, url, headers=None, body=None, timeout_seconds=30.0, ide
         "bytes_read": 0,
         "final_url": url,
     }
-    whole.update(answer)
+    whole.update({"error": _gateway.ERRORS[error_type], "error_type": error_type} if answer is None else answer)
     whole["headers"] = Headers(whole["headers"] if isinstance(whole["headers"], dict) else {})
     return whole
 
@@ -75,8 +79,14 @@ def post(url, body=None, headers=None, timeout_seconds=30.0, idempotent=False):
 
 
 def post_json(url, data, headers=None, timeout_seconds=30.0, idempotent=False):
-    merged = {"Content-Type": "application/json", **(headers or {})}
-    return http_request("POST", url, merged, _json.dumps(data), timeout_seconds, idempotent)
+    try:
+        body = _json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return _whole(url, time.monotonic(), None, "protocol_error")
+    merged = _headers(headers)
+    if isinstance(merged, dict) and not any(str(name).lower() == "content-type" for name in merged):
+        merged["Content-Type"] = "application/json"
+    return http_request("POST", url, merged, body, timeout_seconds, idempotent)
 
 
 def put(url, body=None, headers=None, timeout_seconds=30.0, idempotent=False):

@@ -5,6 +5,14 @@ export function httpRequest(method, url, options = {}) {
   return host().httpRequest(method, url, options.headers, options.body, options.timeoutSeconds, options.idempotent);
 }
 
+/**
+ * The same, read as it comes: `for await (const piece of stream("GET", url))` gives a `head`, `chunk`s of bytes and always
+ * one `end`. Never throws; leaving the loop early ends the request.
+ */
+export function stream(method, url, options = {}) {
+  return host().httpStream(method, url, options.headers, options.body, options.timeoutSeconds, options.idempotent);
+}
+
 export function get(url, options) {
   return httpRequest("GET", url, options);
 }
@@ -19,8 +27,9 @@ export function post(url, options) {
 
 /** POST with `data` as JSON and its content type. */
 export function postJson(url, data, options = {}) {
-  const headers = { "Content-Type": "application/json", ...options.headers };
-  return httpRequest("POST", url, { ...options, headers, body: JSON.stringify(data) });
+  const named = Object.keys(options.headers ?? {}).some((name) => name.toLowerCase() === "content-type");
+  const headers = named ? options.headers : { "Content-Type": "application/json", ...options.headers };
+  return httpRequest("POST", url, { ...options, ...(headers === undefined ? {} : { headers }), body: JSON.stringify(data) });
 }
 
 export function put(url, options) {

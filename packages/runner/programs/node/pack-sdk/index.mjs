@@ -1,5 +1,7 @@
 export { defineBlock } from "./block.mjs";
 
-export { call, getSecret, store } from "./capability.mjs";
+export { call, getSecret } from "./capability.mjs";
 
-export { del, get, head, httpRequest, networkCheck, patch, post, postJson, put } from "./http.mjs";
+export { del, get, head, httpRequest, networkCheck, patch, post, postJson, put, stream } from "./http.mjs";
+
+export { store } from "./store.mjs";

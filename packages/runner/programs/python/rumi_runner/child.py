@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from . import calling, failures, loader, values
+from . import calling, failures, gateway, loader, values
 from .frames import encode_header, parse_header, read_frame, write_all
 
 RESULT_FD = 3
@@ -105,6 +105,7 @@ class Worker:
 
     def _run(self, function, header, convention, data):
         limit = header["max_result_bytes"]
+        gateway.call_id = header["call_id"]
         context = data["context"]
         value = data["input"]
         _add_host_functions(context)

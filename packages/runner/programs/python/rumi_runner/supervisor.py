@@ -14,6 +14,7 @@ from .hygiene import Hygiene
 from .kernel import Children, OomKills, OomScore, adopt_orphans, forbid_inspection
 from .learner import Learner
 from .process import CallProcess
+from .relay import Relay, port_of
 from .settings import PROTOCOL, Settings
 
 TICK = 0.1
@@ -80,11 +81,22 @@ class Supervisor:
         self._short = False
         self._answered_at = 0.0
         self._learner = None
+        self._relay = None
         self._warnings = []
 
     def warn(self, text):
         """Told to the host with `ready`."""
         self._warnings.append(text)
+
+    def open_relay(self, environment):
+        """Where this instance's libraries are told of a forward proxy, here it is."""
+        port = port_of(environment)
+        if port is None:
+            return
+        try:
+            self._relay = Relay(port, environment.get("RUMI_EGRESS_SOCKET", ""), self._poll, self._handlers)
+        except OSError:
+            self.warn("the forward proxy could not be opened: only rumi_syscall reaches the network")
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -95,6 +107,10 @@ class Supervisor:
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     handler(events)
+            if self._relay is not None and self._relay.new_turn() == len(ready):
+                ready = ()
+                if self._relay.wants_clock:
+                    self._relay.watch_clock()
             if self._short and not ready:
                 self._refill(rehearsed=True)
             if self._learner is not None and time.monotonic() >= self._learner.deadline:
@@ -106,7 +122,8 @@ class Supervisor:
 
     def _timeout(self):
         if not self._calls:
-            return REFILL_AFTER if self._short else TICK if self._waiting or self._learner is not None else -1
+            waits = self._waiting or self._learner is not None or (self._relay is not None and self._relay.wants_clock)
+            return REFILL_AFTER if self._short else TICK if waits else -1
         now = time.monotonic()
         wait = REFILL_AFTER_BUSY if self._short else TICK
         for process in self._calls.values():
@@ -405,6 +422,7 @@ class Supervisor:
         else:
             process.wait()
             self._clear(process)
+        self._end_relayed()
         self._next()
 
     def _end(self, process, result):
@@ -417,7 +435,12 @@ class Supervisor:
         process.call = None
         self._clear(process)
         self._result(call, result, None)
+        self._end_relayed()
         self._next()
+
+    def _end_relayed(self):
+        if self._relay is not None and not self._calls and not self._relay.idle:
+            self._relay.end_all()
 
     def _result(self, call, result, payload):
         self._answered_at = time.monotonic()
@@ -656,6 +679,7 @@ def main(arguments):
     children = Children()
     folder = __file__.rpartition("/rumi_runner/")[0]
     supervisor = Supervisor(fd_in, fd_out, folder, oom_score, children, OomKills(os.getpid() == 1))
+    supervisor.open_relay(os.environ)
     if not safe:
         supervisor.warn("the runner could not make itself non-dumpable")
     if not children.known:
