@@ -72,7 +72,7 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     // Whoever asks in the same breath joins; later ones gather while the disk works.
-    await null;
+    await Promise.resolve();
     while (this.#waiting.length > 0) {
       const synced = await this.#commit(this.#takeGroup());
       // Without a wait for the disk nobody else would get a turn.

@@ -90,7 +90,10 @@ test("a folder that does not fit changes nothing", async () => {
   await expect(place.run()).rejects.toMatchObject({ code: "store.quota_exceeded" });
   await put(place.source, { "b.json": "2", "c.json": "3", "d.json": "4" });
   await expect(place.run()).rejects.toMatchObject({ code: "store.quota_exceeded" });
-  await place.kv.setAll(shelf, [["x", 1], ["y", 1]]); // prettier-ignore
+  await place.kv.setAll(shelf, [
+    ["x", 1],
+    ["y", 1],
+  ]);
   expect(await place.kv.usage(shelf)).toEqual({ keys: 2, bytes: 4 });
   expect(place.audit.events.map(({ category, action }) => `${category} ${action}`)).toEqual([
     "system store_import",

@@ -1,5 +1,5 @@
 import { MAX_RESPONSE_BYTES, RumiError } from "@rumi/core";
-import type { AuditSink, JsonValue, StoreId } from "@rumi/core";
+import type { AuditSink, JsonValue } from "@rumi/core";
 import { FolderHandle, readJsonFile, SafeFilesError } from "@rumi/safe-files";
 import { StoreError, storeNotFound } from "./errors.ts";
 import type { KvStore, StoreRecord } from "./ports.ts";

@@ -3,7 +3,8 @@ export { MemoryKvStore } from "./memory-kv-store.ts";
 export type { CasOutcome, Expected, KeyPage, KvStore, StoreQuota, StoreRecord, StoreTerms, StoreUsage } from "./ports.ts";
 
 export { StoreRegistry } from "./store-registry.ts";
-export type { CreateAsk, DeclareAnswer, DeclaredStore, ShareAsk, StoreRegistryDeps } from "./store-registry.ts";
+export type { StoreRegistryDeps } from "./store-registry.ts";
+export type { CreateAsk, DeclareAnswer, DeclaredStore, ShareAsk } from "./asks.ts";
 export { ShareMode } from "./shares.ts";
 export type { Share } from "./shares.ts";
 

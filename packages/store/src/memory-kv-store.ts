@@ -1,7 +1,7 @@
 import type { JsonValue, StoreId } from "@rumi/core";
 import { StoreError, storeNotFound } from "./errors.ts";
 import type { CasOutcome, Expected, KeyPage, KvStore, StoreQuota, StoreRecord, StoreTerms, StoreUsage } from "./ports.ts";
-import { entryBytes, sameJson, usageAfter, valueText } from "./value.ts";
+import { entryBytes, sameJson, upTo, usageAfter, valueText } from "./value.ts";
 
 interface Shelf {
   record: StoreRecord;
@@ -68,9 +68,13 @@ export class MemoryKvStore implements KvStore {
     return { keys: rest.slice(0, range.limit), has_more: rest.length > range.limit, total_estimate: all.length };
   }
 
-  async batchGet(store: StoreId, keys: readonly string[]): Promise<readonly (JsonValue | undefined)[]> {
+  async batchGet(
+    store: StoreId,
+    keys: readonly string[],
+    options: { readonly max_bytes?: number } = {},
+  ): Promise<readonly (JsonValue | undefined)[]> {
     const { texts } = this.#shelf(store);
-    return keys.map((key) => parse(texts.get(key)));
+    return upTo(options.max_bytes, keys, (key) => texts.get(key)).map(parse);
   }
 
   async cas(store: StoreId, key: string, expected: Expected, next: JsonValue): Promise<CasOutcome> {

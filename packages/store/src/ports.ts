@@ -70,7 +70,11 @@ export interface KvStore extends AsyncDisposable {
   delete(store: StoreId, key: string): Promise<boolean>;
   /** Keys that begin with `prefix` and come after `after`. */
   list(store: StoreId, range: { readonly prefix: string; readonly after: string | null; readonly limit: number }): Promise<KeyPage>;
-  batchGet(store: StoreId, keys: readonly string[]): Promise<readonly (JsonValue | undefined)[]>;
+  /**
+   * Values in the order of `keys`, undefined where absent. Reading ends behind the value that takes the sum over `max_bytes`:
+   * then there are fewer values than keys.
+   */
+  batchGet(store: StoreId, keys: readonly string[], options?: { readonly max_bytes?: number }): Promise<readonly (JsonValue | undefined)[]>;
   /** @throws StoreError `store.quota_exceeded`, `store.payload_too_large` */
   cas(store: StoreId, key: string, expected: Expected, next: JsonValue): Promise<CasOutcome>;
 }

@@ -5,7 +5,7 @@ import type { CasOutcome, Expected, KeyPage, KvStore, StoreQuota, StoreRecord, S
 import { storageFailure } from "./storage-failure.ts";
 import { StoreDatabase } from "./store-database.ts";
 import { parseText, StoreTables } from "./store-tables.ts";
-import { sameJson, valueText } from "./value.ts";
+import { sameJson, upTo, valueText } from "./value.ts";
 
 /** What stands while the file is open. */
 interface Opened {
@@ -88,8 +88,12 @@ export class SqliteKvStore implements KvStore {
     return this.#read(store, (tables) => tables.list(store, range));
   }
 
-  async batchGet(store: StoreId, keys: readonly string[]): Promise<readonly (JsonValue | undefined)[]> {
-    const texts = await this.#read(store, (tables) => keys.map((key) => tables.get(store, key)));
+  async batchGet(
+    store: StoreId,
+    keys: readonly string[],
+    options: { readonly max_bytes?: number } = {},
+  ): Promise<readonly (JsonValue | undefined)[]> {
+    const texts = await this.#read(store, (tables) => upTo(options.max_bytes, keys, (key) => tables.get(store, key)));
     return texts.map(parseText);
   }
 

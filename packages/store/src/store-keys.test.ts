@@ -58,7 +58,7 @@ test("T71 forged, cut, padded and foreign texts are no cursors", () => {
 test("any change of one character of a cursor is found", () => {
   const cursor = cursors.encode(pack, store, "", "some/key");
   fc.assert(
-    fc.property(fc.nat(cursor.length - 1), fc.constantFrom(..."ABCxyz019-_"), (at, character) => {
+    fc.property(fc.nat(cursor.length - 1), fc.constantFrom("A", "B", "x", "z", "0", "9", "-", "_"), (at, character) => {
       fc.pre(cursor[at] !== character);
       const changed = cursor.slice(0, at) + character + cursor.slice(at + 1);
       expect(cursors.decode(pack, store, "", changed)).toBeNull();

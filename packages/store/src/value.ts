@@ -39,6 +39,23 @@ export function entryBytes(key: string, text: string): number {
   return Buffer.byteLength(key) + Buffer.byteLength(text);
 }
 
+/** The texts of `keys` up to the one that takes their bytes over `maxBytes`, so that no question reads without a bound. */
+export function upTo(
+  maxBytes: number | undefined,
+  keys: readonly string[],
+  read: (key: string) => string | undefined,
+): readonly (string | undefined)[] {
+  const texts: (string | undefined)[] = [];
+  let bytes = 0;
+  for (const key of keys) {
+    if (maxBytes !== undefined && bytes > maxBytes) break;
+    const text = read(key);
+    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+    texts.push(text);
+  }
+  return texts;
+}
+
 /**
  * What a store holds after a change. Only what grows is refused, so that a store above its quota can be emptied.
  * @throws StoreError `store.quota_exceeded`

@@ -96,7 +96,7 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
       expect(await kv.cas(shelf, "k", { kind: "value", value: { b: [1, { d: null, c: "x" }], a: 1 } }, "\ud800")).toEqual({
         swapped: true,
       });
-      expect(await kv.cas(shelf, "k", { kind: "value", value: "\ud800" }, 9_007_199_254_740_993)).toEqual({ swapped: true });
+      expect(await kv.cas(shelf, "k", { kind: "value", value: "\ud800" }, 2 ** 60)).toEqual({ swapped: true });
     });
 
     test("of many cas on one key at once exactly one wins", async () => {
@@ -174,6 +174,16 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
         ["b", null],
       ]);
       expect(await kv.batchGet(shelf, ["b", "x", "a", "a"])).toEqual([null, undefined, 1, 1]);
+    });
+
+    test("batch_get ends behind the value that passes the bound", async () => {
+      const keys = Array.from({ length: 10 }, (_, n) => `k${n}`);
+      await kv.setAll(
+        shelf,
+        keys.map((key) => [key, "x".repeat(98)]),
+      );
+      expect(await kv.batchGet(shelf, ["gone", ...keys], { max_bytes: 250 })).toHaveLength(4);
+      expect(await kv.batchGet(shelf, keys, { max_bytes: 1000 })).toHaveLength(10);
     });
 
     test("usage is exact after every kind of write", async () => {

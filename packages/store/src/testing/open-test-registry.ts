@@ -15,8 +15,8 @@ export interface TestRegistry {
   readonly diagnostics: MemoryDiagnostics;
   readonly userData: string;
   /** `category action` of the audit entries so far, in order. */
-  acts(): string[];
-  lastEvent(): AuditEvent | undefined;
+  readonly acts: () => string[];
+  readonly lastEvent: () => AuditEvent | undefined;
 }
 
 /** Opens the home in `folder`. Open it again with the same `kv` to see a restart. */
