@@ -12,9 +12,6 @@ import { secretsGet } from "./secrets-get.ts";
 import { storeCapabilities } from "./store-capabilities.ts";
 import type { ApprovedPacks, ContainerHouse, FunctionHouse, HeldRights, ListCursors, SecretReader, StoreAccess } from "./ports.ts";
 
-/** Reads of secrets a minute and principal. Source: page "Trust", section 7 (`RUMI_SECRET_GET_RATE_LIMIT`). */
-const SECRET_GETS_PER_MINUTE = 60;
-
 export interface CoreCapabilitiesDeps {
   readonly rights: HeldRights;
   readonly approvals: ApprovedPacks;
@@ -34,14 +31,12 @@ export interface CoreCapabilitiesDeps {
 export interface CoreCapabilitiesOptions {
   /** The daemon's `user_data`. */
   readonly userData: string;
-  /** `RUMI_SECRET_GET_RATE_LIMIT`. */
-  readonly secretGetPerMinute?: number;
 }
 
 /** Every host power that ships in the box. */
 export function createCoreCapabilities(deps: CoreCapabilitiesDeps, options: CoreCapabilitiesOptions): readonly Capability[] {
   return [
-    secretsGet(deps, options.secretGetPerMinute ?? SECRET_GETS_PER_MINUTE),
+    secretsGet(deps),
     ...storeCapabilities(deps),
     flowRun(deps),
     functionCall(deps),

@@ -3,7 +3,7 @@ import { secretsGet } from "./secrets-get.ts";
 import { ask } from "./testing/ask.ts";
 
 const secrets = { read: (key: string) => Promise.resolve(key === "API_KEY" ? "sk-value-1" : null) };
-const capability = secretsGet({ secrets }, 60);
+const capability = secretsGet({ secrets });
 
 test("a granted key gives its value", async () => {
   expect(await ask(capability, { key: "API_KEY" }, { grant: { allowed_keys: ["API_KEY"] } })).toEqual({

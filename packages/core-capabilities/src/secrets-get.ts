@@ -9,10 +9,9 @@ import type { SecretReader } from "./ports.ts";
 export const SECRET_DENIED = { error_type: "access_denied", error: "Access denied or secret not found" } as const;
 
 /** `secrets.get`: a value, to a pack that was granted its key. Refused, absent, deleted and undecryptable look the same. */
-export function secretsGet(deps: { readonly secrets: SecretReader }, perMinute: number): Capability {
+export function secretsGet(deps: { readonly secrets: SecretReader }): Capability {
   return defineCapability("secrets.get", {
     args: v.strictObject({ key: v.pipe(v.string(), v.regex(/^[A-Z0-9_]{1,64}$/u)) }),
-    per_minute: perMinute,
     uniform: SECRET_DENIED,
     outside: ({ args, config }) => (isListed(config, "allowed_keys", args.key) ? null : `the grant does not name the key ${args.key}`),
     run: async ({ args }) => {
