@@ -6,6 +6,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { EXIT } from "./exit-codes.ts";
 import { runCli } from "./program.ts";
+import { readHidden, readPiped } from "./read-secret.ts";
 import type { ChildEnd, World } from "./world.ts";
 
 /** Largest file the command line reads: a token, a small settings file, inputs. */
@@ -56,6 +57,18 @@ function readKey(): Promise<string> {
   });
 }
 
+function readSecret(prompt: string): Promise<string | null> {
+  const { stderr, stdin } = process;
+  if (!stdin.isTTY) return readPiped(stdin);
+  return readHidden(stdin, {
+    prompt: () => stderr.write(prompt),
+    done: () => stderr.write("\n"),
+    interrupt: () => {
+      interrupted.abort();
+    },
+  });
+}
+
 const world: World = {
   env: process.env,
   cwd: process.cwd(),
@@ -64,6 +77,7 @@ const world: World = {
   stderr: (text) => process.stderr.write(text),
   interactive: process.stdin.isTTY && process.stdout.isTTY,
   readKey,
+  readSecret,
   readText,
   runDaemon,
   fetch,

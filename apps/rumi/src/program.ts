@@ -8,7 +8,12 @@ import { addCompletionVerb } from "./verbs/completion.ts";
 import { addContainerVerbs } from "./verbs/container.ts";
 import { addDaemonVerbs } from "./verbs/daemon.ts";
 import { addFlowVerbs } from "./verbs/flow.ts";
+import { addGrantVerbs } from "./verbs/grant.ts";
+import { addNetworkVerbs } from "./verbs/network.ts";
 import { addPackVerbs } from "./verbs/pack.ts";
+import { addPrivilegeVerbs } from "./verbs/privilege.ts";
+import { addSecretVerbs } from "./verbs/secret.ts";
+import { addStoreVerbs } from "./verbs/store.ts";
 import { addTokenVerbs } from "./verbs/token.ts";
 import type { World } from "./world.ts";
 
@@ -24,7 +29,12 @@ export function createProgram(world: World, outcome: Outcome): Command {
   addDaemonVerbs(program, act);
   addAuditVerbs(program, act);
   addPackVerbs(program, act);
+  addGrantVerbs(program, act);
+  addNetworkVerbs(program, act);
+  addSecretVerbs(program, act);
+  addPrivilegeVerbs(program, act);
   addFlowVerbs(program, act);
+  addStoreVerbs(program, act);
   addContainerVerbs(program, act);
   addTokenVerbs(program, act);
   addCompletionVerb(program, act);
@@ -67,6 +77,9 @@ export async function runCli(args: readonly string[], world: World): Promise<num
   }
 }
 
+/** Said of every misread command line about secrets, instead of the words on it. */
+const SECRET_USAGE = "not a command about secrets; a value is never typed here, it is read from stdin or a hidden prompt";
+
 /** What was wrong with a command line that could not be read, and the help that shows the right one. */
 function usageFault(error: CommanderError, program: Command, args: readonly string[]): { readonly text: string; readonly remedy: string } {
   const known = (command: Command, word: string | undefined): Command | undefined =>
@@ -77,6 +90,9 @@ function usageFault(error: CommanderError, program: Command, args: readonly stri
   if (noun === undefined && error.code === "commander.excessArguments")
     return { text: `unknown command '${word ?? ""}'`, remedy: "rumi --help" };
   const verb = noun === undefined ? undefined : known(noun, args[args.indexOf(word ?? "") + 1]);
+  // What was typed too much may be the value itself.
+  if (noun?.name() === "secret" && error.code !== "commander.help")
+    return { text: SECRET_USAGE, remedy: ["rumi secret", ...(verb === undefined ? [] : [verb.name()]), "--help"].join(" ") };
   const text = error.code === "commander.help" ? "a verb is missing" : error.message.replace(/^error: /u, "");
   return { text, remedy: ["rumi", noun?.name(), verb?.name(), "--help"].filter((part) => part !== undefined).join(" ") };
 }

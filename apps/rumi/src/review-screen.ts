@@ -1,6 +1,8 @@
 import { REVIEW_SECTIONS } from "@rumi/api/client";
 import type { PackReview, ReviewChange, ReviewFile, ReviewSection } from "@rumi/api/client";
+import { isWide, reachesPrivate } from "./danger.ts";
 import { packLine, packLines, packValue } from "./escape.ts";
+import { limitsText } from "./right-lines.ts";
 import type { Session } from "./session.ts";
 
 /** Sections whose growth widens what the pack may do. */
@@ -9,9 +11,6 @@ const RIGHTS: ReadonlySet<ReviewSection> = new Set(["permissions", "domains", "r
 const RUNS = /\.(?:py|[cm]?[jt]s|json|ya?ml|sh)$/iu;
 /** Items shown of one list before the rest is counted. */
 const MAX_ITEMS = 12;
-/** A private or local address anywhere in an item. */
-const PRIVATE_ADDRESS =
-  /allow_private|localhost|\b(?:127|10)\.\d+\.\d+\.\d+|\b192\.168\.\d+\.\d+|\b172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|\b169\.254\.\d+\.\d+|\[?(?:::1|f[cd][0-9a-f]{2}:)/iu;
 
 /** One calm screen: what changes first, then the dangerous in red, then what to type. Every pack text is escaped. */
 export function showReview(session: Session, review: PackReview): void {
@@ -31,6 +30,7 @@ export function showReview(session: Session, review: PackReview): void {
     const change = review[name];
     if (change !== undefined && countOf(change) > 0) showSection(session, name, change);
   }
+  showDeclared(session, review);
   const dangers = dangersOf(session, review);
   if (dangers.length > 0) {
     session.line();
@@ -89,6 +89,23 @@ function showSection(session: Session, name: ReviewSection, change: ReviewChange
   }
 }
 
+/** What key `g` gives, and in red what it leaves to the operator's own act. */
+function showDeclared(session: Session, review: PackReview): void {
+  const declared = review.declared_grants ?? [];
+  if (declared.length === 0) return;
+  session.line();
+  session.line(session.bold(session.say("review.declared")));
+  for (const right of declared.slice(0, MAX_ITEMS)) {
+    const held = right.held === true ? `  (${session.say("review.held")})` : "";
+    const line = packLine(`${right.permission_id}  ${limitsText(right.config)}`);
+    const red = isWide(right.config) || reachesPrivate(right.config);
+    if (right.config !== null) session.line(red ? session.red(`  + ${line}${held}`) : `  + ${line}${held}`);
+    for (const item of right.left_out.slice(0, MAX_ITEMS))
+      session.line(session.red(`  ! ${packLine(`${right.permission_id}  ${item}`)}  (${session.say("review.left_out")})`));
+  }
+  if (declared.length > MAX_ITEMS) session.line(`  ${session.say("review.more", { count: declared.length - MAX_ITEMS })}`);
+}
+
 function dangersOf(session: Session, review: PackReview): string[] {
   const { say } = session;
   const dangers: string[] = [];
@@ -97,13 +114,19 @@ function dangersOf(session: Session, review: PackReview): string[] {
     const change = review[name];
     if (change === undefined) continue;
     for (const item of [...change.added, ...change.changed]) {
-      if (PRIVATE_ADDRESS.test(JSON.stringify(item) ?? "")) dangers.push(`${say("review.danger.private")} ${itemText(item)}`);
-      if (name === "modifiers" && isWide(item)) dangers.push(`${say("review.danger.wide")} ${itemText(item)}`);
+      if (reachesPrivate(item)) dangers.push(`${say("review.danger.private")} ${itemText(item)}`);
+      if (name === "modifiers" && isWideModifier(item)) dangers.push(`${say("review.danger.wide")} ${itemText(item)}`);
     }
   }
-  for (const grant of review.undeclared_grants ?? []) dangers.push(`${say("review.danger.undeclared")} ${packValue(grant)}`);
-  for (const grant of review.sleeping_grants ?? []) dangers.push(`${say("review.danger.sleeping")} ${packValue(grant)}`);
+  for (const grant of review.undeclared_grants ?? []) dangers.push(`${say("review.danger.undeclared")} ${rightText(grant)}`);
+  for (const grant of review.sleeping_grants ?? []) dangers.push(`${say("review.danger.sleeping")} ${rightText(grant)}`);
   return dangers.slice(0, MAX_ITEMS);
+}
+
+/** A right in a list of the review: its permission and limits. */
+function rightText(right: unknown): string {
+  if (typeof right !== "object" || right === null || !("permission_id" in right)) return packValue(right);
+  return packLine(`${packValue(right.permission_id)}  ${limitsText("config" in right ? right.config : null)}`);
 }
 
 function isSet(value: unknown): boolean {
@@ -120,7 +143,7 @@ function itemText(item: unknown): string {
 }
 
 /** True when a modifier, old or new, reaches beyond its own flows. */
-function isWide(item: unknown): boolean {
+function isWideModifier(item: unknown): boolean {
   if (typeof item !== "object" || item === null) return false;
   const facts = "value" in item ? item.value : "to" in item ? item.to : item;
   return typeof facts === "object" && facts !== null && "wide" in facts && facts.wide === true;

@@ -16,6 +16,8 @@ export interface World {
   readonly interactive: boolean;
   /** Waits for one key of a person. Only called when `interactive`. */
   readonly readKey: () => Promise<string>;
+  /** A value that is shown nowhere: from a hidden prompt, or all of stdin when no person sits there. Null when there is none. */
+  readonly readSecret: (prompt: string) => Promise<string | null>;
   /** Text of a small file, or null when there is none or it is not readable. */
   readonly readText: (path: string) => Promise<string | null>;
   /** Runs `rumid` with these arguments; its stderr is ours. */

@@ -20,6 +20,10 @@ export class FakeWorld {
   readonly env: Record<string, string> = {};
   /** Keys a person presses, in order. */
   readonly keys: string[] = [];
+  /** What is read as a secret, in order; nothing when it is used up. */
+  readonly secrets: string[] = [];
+  /** Prompts that asked for a secret. */
+  readonly prompts: string[] = [];
   /** Arguments `rumid` was started with. */
   readonly daemonRuns: string[][] = [];
   daemonEnd = { exitCode: 0, stdout: '{"success":true,"data":{"checks":[]},"error":null,"code":null}\n' };
@@ -57,6 +61,10 @@ export class FakeWorld {
       stderr: (text) => (stderr += text),
       interactive: this.interactive,
       readKey: () => Promise.resolve(this.keys.shift() ?? "q"),
+      readSecret: (prompt) => {
+        this.prompts.push(prompt);
+        return Promise.resolve(this.secrets.shift() ?? null);
+      },
       readText: (path) =>
         path.startsWith(join(PROJECT_ROOT, "lang")) ? readFile(path, "utf8") : Promise.resolve(this.files.get(path) ?? null),
       runDaemon: (daemonArgs, { captureStdout }) => {

@@ -69,7 +69,7 @@ async function showIds(session: Session, noun: string): Promise<number> {
 async function idsOf(session: Session, noun: string): Promise<readonly string[]> {
   const query = { limit: 1000 };
   try {
-    if (noun === "pack" || noun === "container") {
+    if (["pack", "container", "grant", "network", "privilege"].includes(noun)) {
       const answer = await session.client.call("packs.list", { query });
       return answer.ok ? plain(answer.data.packs.map((item) => item.pack_id)) : [];
     }
@@ -80,6 +80,14 @@ async function idsOf(session: Session, noun: string): Promise<readonly string[]>
     if (noun === "run") {
       const answer = await session.client.call("runs.list", { query });
       return answer.ok ? plain(answer.data.runs.map((item) => item.run_id)) : [];
+    }
+    if (noun === "secret") {
+      const answer = await session.client.call("secrets.list", { query });
+      return answer.ok ? plain(answer.data.secrets.filter((item) => !item.deleted).map((item) => item.key)) : [];
+    }
+    if (noun === "store") {
+      const answer = await session.client.call("stores.list", { query });
+      return answer.ok ? plain(answer.data.stores.map((item) => item.store_id)) : [];
     }
     if (noun === "token") {
       const answer = await session.client.call("tokens.list");

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { packLine, packValue } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
 import { showDiff, showReview } from "../review-screen.ts";
+import { limitsText } from "../right-lines.ts";
 import { UsageError } from "../session.ts";
 import type { Session } from "../session.ts";
 import { shortDigest, table } from "../table.ts";
@@ -39,6 +40,7 @@ export function addPackVerbs(program: Command, act: Act): void {
       if (state.reason !== null) session.line(`  ${session.say("pack.reason")}  ${packLine(state.reason)}`);
       session.line(`  ${session.say("pack.live")}  ${shortDigest(state.live_digest)}`);
       session.line(`  ${session.say("pack.approved")}  ${shortDigest(state.approved_digest)}  ${state.approved_at ?? ""}`.trimEnd());
+      session.line(`  ${session.say("pack.network")}  ${session.say(state.network_enabled ? "pack.network_on" : "pack.network_off")}`);
       for (const problem of state.problems)
         session.line(`  ${problem.severity ?? "error"}  ${packLine(problem.code)}  ${packLine(problem.message)}`);
     }),
@@ -71,6 +73,7 @@ export function addPackVerbs(program: Command, act: Act): void {
       .description("approve exactly the bytes shown; without a terminal give --yes and --digest")
       .option("--digest <digest>", "the digest that was reviewed")
       .option("--yes", "do not ask; needs --digest")
+      .option("--grant", "also give what the pack declares, but no * and no private address")
       .option("--unblock", "also lift an earlier rejection")
       .option("--notes <text>", "kept in the record"),
     async (session, [id = ""], options) => {
@@ -78,6 +81,7 @@ export function addPackVerbs(program: Command, act: Act): void {
       if (options["yes"] === true && digest === undefined) throw new UsageError(session.say("pack.yes_needs_digest"));
       const extra = {
         ...(options["unblock"] === true ? { unblock: true } : {}),
+        ...(options["grant"] === true ? { grant_declared: true } : {}),
         ...(typeof options["notes"] === "string" ? { notes: options["notes"] } : {}),
       };
       if (options["yes"] === true && digest !== undefined) return await approve(session, id, digest, extra);
@@ -125,6 +129,7 @@ function nextCommand(review: PackReview): string {
 
 interface ApproveExtra {
   readonly unblock?: boolean;
+  readonly grant_declared?: boolean;
   readonly notes?: string;
   /** A digest the person named; the one shown has to be it. */
   readonly digest?: string;
@@ -134,8 +139,16 @@ async function approve(session: Session, id: string, digest: string, extra: Omit
   const answer = await session.client.call("packs.approve", { params: { id }, body: { expected_digest: digest, ...extra } });
   return session.finish(answer, (done) => {
     session.line(session.say("pack.approved_done", { pack_id: packLine(done.pack_id), digest: shortDigest(done.digest) }));
+    for (const right of done.granted ?? []) session.line(`  + ${grantedText(right)}`);
+    for (const store of done.stores_created ?? []) session.line(`  ${session.say("pack.store_created")}: ${packValue(store)}`);
     for (const warning of done.warnings) session.line(`  ${session.say("review.warning")}: ${packValue(warning)}`);
   });
+}
+
+/** One given right: its permission and limits. */
+function grantedText(right: unknown): string {
+  if (typeof right !== "object" || right === null || !("permission_id" in right)) return packValue(right);
+  return packLine(`${String(right.permission_id)}  ${limitsText("config" in right ? right.config : null)}`);
 }
 
 async function reject(session: Session, id: string, reason: string | undefined): Promise<number> {
@@ -145,7 +158,7 @@ async function reject(session: Session, id: string, reason: string | undefined):
   });
 }
 
-/** Keys `d` diff, `a` approve the digest shown, `r` reject, `q` leave. */
+/** Keys `d` diff, `a` approve the digest shown, `g` approve it and give what is declared, `r` reject, `q` leave. */
 async function askForDecision(session: Session, review: PackReview, extra: ApproveExtra = {}): Promise<number> {
   const { digest: named, ...rest } = extra;
   for (;;) {
@@ -156,7 +169,8 @@ async function askForDecision(session: Session, review: PackReview, extra: Appro
       case "d":
         showDiff(session, review);
         break;
-      case "a": {
+      case "a":
+      case "g": {
         if (review.digest === null) return session.refuse(EXIT.failed, "approval.invalid_pack", session.say("pack.not_approvable"));
         if (named !== undefined && named !== review.digest) {
           return session.refuse(
@@ -166,7 +180,7 @@ async function askForDecision(session: Session, review: PackReview, extra: Appro
             `rumi pack review ${review.pack_id}`,
           );
         }
-        return await approve(session, review.pack_id, review.digest, rest);
+        return await approve(session, review.pack_id, review.digest, key === "g" ? { ...rest, grant_declared: true } : rest);
       }
       case "r":
         return await reject(session, review.pack_id, undefined);

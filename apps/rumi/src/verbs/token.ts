@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { findInHomes } from "../discovery.ts";
 import { packLine } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
+import { collect } from "../options.ts";
 import { UsageError } from "../session.ts";
 import { table } from "../table.ts";
 import type { Act } from "../verb.ts";
@@ -81,9 +82,4 @@ export function addTokenVerbs(program: Command, act: Act): void {
       session.line(session.say("token.revoked", { id: packLine(id) }));
     }),
   );
-}
-
-/** Collects a repeated option. */
-function collect(value: string, previous: readonly string[]): readonly string[] {
-  return [...previous, value];
 }
