@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { MIB } from "@rumi/core";
 import type { Digest, JsonValue, PackId } from "@rumi/core";
 import { expect } from "vitest";
-import type { Instance, InstanceSpec, LogLine, Mount, RunResult, RunSpec, Runtime, Sandbox } from "../ports.ts";
+import type { Instance, InstanceLimits, InstanceSpec, LogLine, Mount, RunResult, RunSpec, Runtime, Sandbox } from "../ports.ts";
 import { contractFiles } from "./contract-pack.ts";
 import type { Difference } from "./differences.ts";
 
@@ -28,6 +28,8 @@ export interface SuiteOptions {
   readonly reuse?: boolean;
   /** What the runtime under test is known to keep less of. Absent: nothing, and no test is replaced. */
   readonly differences?: readonly Difference[];
+  /** Limits of instances that are not the contract's, for a runtime whose own threads count to them. */
+  readonly limits?: Partial<InstanceLimits>;
 }
 
 let made = 0;
@@ -41,10 +43,12 @@ export function testId(): string {
 export class SandboxScene {
   readonly harness: SandboxHarness;
   readonly #reuse: boolean;
+  readonly #limits: Partial<InstanceLimits>;
 
   constructor(harness: SandboxHarness, options: SuiteOptions = {}) {
     this.harness = harness;
     this.#reuse = options.reuse ?? false;
+    this.#limits = options.limits ?? {};
   }
 
   get sandbox(): Sandbox {
@@ -78,7 +82,7 @@ export class SandboxScene {
       authority: "contract_pack",
       mounts,
       sockets: {},
-      limits: { memory_bytes: 256 * MIB, cpus: 1, pids: 128, tmp_bytes: 64 * MIB },
+      limits: { memory_bytes: 256 * MIB, cpus: 1, pids: 128, tmp_bytes: 64 * MIB, ...this.#limits },
       env: {},
       reuse: this.#reuse,
       slots: this.#reuse ? 1 : 4,
