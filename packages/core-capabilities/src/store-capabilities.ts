@@ -109,7 +109,7 @@ export function storeCapabilities(deps: StoreCapabilitiesDeps): readonly Capabil
       run: ({ args }) =>
         mapped(async () => {
           const keys = [...new Set(args.keys)];
-          return batch(keys, await kv.batchGet(args.store_id, keys));
+          return batch(keys, await kv.batchGet(args.store_id, keys, { max_bytes: BATCH_BYTES }));
         }),
     }),
   ];
