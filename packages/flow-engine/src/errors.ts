@@ -72,6 +72,7 @@ export const FLOW_RUN_CODES = [
   "flow.child_failed",
   "flow.child_aborted",
   "flow.resume_limit",
+  "schedule.not_found",
   "kernel.invalid_args",
   "kernel.failed",
   "daemon.stopping",

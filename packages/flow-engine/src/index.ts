@@ -61,6 +61,8 @@ export { isContextKey, isFlowId, isOwnFlow } from "./names.ts";
 
 // Running
 export { FlowRunner } from "./flow-runner.ts";
+export { Scheduler } from "./scheduler.ts";
+export type { SchedulerDeps, ScheduleRow, ScheduleStatus, ScheduleStore, ScheduleTimers } from "./scheduler.ts";
 export { clampRunTimeout } from "./run-options.ts";
 export type { FlowRunnerDeps, FlowRunnerOptions } from "./flow-runner.ts";
 export type { RunOptions } from "./run-options.ts";

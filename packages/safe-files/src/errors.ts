@@ -16,7 +16,8 @@ export type SafeFilesErrorCode =
   | "safe_files.locked"
   | "safe_files.record_tampered"
   | "safe_files.locked_by"
-  | "safe_files.log_failed";
+  | "safe_files.log_failed"
+  | "safe_files.database_failed";
 
 /** A disk operation that this package refuses or could not finish. Messages and details hold no host path. */
 export class SafeFilesError extends RumiError<SafeFilesErrorCode> {}

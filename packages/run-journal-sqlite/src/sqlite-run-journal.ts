@@ -1,0 +1,236 @@
+import type { JsonObject, JsonValue, Logger, RunId } from "@rumi/core";
+import type { JournaledRun, JournaledStep, RunEnd, RunJournal, ScheduleFire, StepFinish, StepStart } from "@rumi/flow-engine";
+import { SqliteFile } from "@rumi/safe-files";
+import { journalFailure, keeping } from "./errors.ts";
+import { EventFeed } from "./event-feed.ts";
+import type { RunEvent } from "./event-feed.ts";
+import { RunHistory } from "./run-history.ts";
+import { prune } from "./retention.ts";
+import type { Retention } from "./retention.ts";
+import { journaledRun, journaledStep } from "./rows.ts";
+import type { RunRow, StepRow } from "./rows.ts";
+import { SqliteScheduleStore } from "./sqlite-schedule-store.ts";
+import { createStatements } from "./statements.ts";
+import type { Statements } from "./statements.ts";
+import { RUN_TABLES } from "./tables.ts";
+
+/** How often the log is moved into the file and old runs are removed, ms. */
+const MAINTENANCE_MS = 5_000;
+
+/** Text at rest that may hold a live secret. */
+export interface ValueSeal {
+  /** The sealed form when `text` holds a live secret, else null. */
+  seal(text: string): string | null;
+  /** Undoes `seal`; a text that was not sealed comes back as it is. @throws when it cannot be opened */
+  open(text: string): string;
+}
+
+export interface SqliteRunJournalDeps {
+  readonly logger: Logger;
+  /** Absent: nothing is sealed. */
+  readonly seal?: ValueSeal;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+}
+
+/** Every run, step and event of this daemon in one file, `user_data/runs/runs.db`. */
+export class SqliteRunJournal implements RunJournal, AsyncDisposable {
+  /** Runs of now and before, for lists and views. */
+  readonly history: RunHistory;
+  /** What happens in runs, live and again. */
+  readonly feed: EventFeed;
+  readonly schedules: SqliteScheduleStore;
+  readonly #file: SqliteFile;
+  readonly #sql: Statements;
+  readonly #deps: SqliteRunJournalDeps;
+  readonly #retention: Retention;
+  /** Row ids of runs that are going on. */
+  readonly #rows = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(file: SqliteFile, deps: SqliteRunJournalDeps, retention: Retention) {
+    this.#file = file;
+    this.#sql = createStatements(file);
+    this.#deps = deps;
+    this.#retention = retention;
+    const read = (text: string | null): JsonValue => this.#read(text);
+    this.history = new RunHistory(this.#sql, read);
+    this.feed = new EventFeed(this.#sql, (runId) => this.#rowOf(runId));
+    this.schedules = new SqliteScheduleStore(this.#sql);
+    this.#timer = setInterval(() => this.#maintain(), MAINTENANCE_MS);
+    this.#timer.unref();
+  }
+
+  /** Opens `path`, making it at first. @throws SafeFilesError `safe_files.database_failed` */
+  static async open(path: string, deps: SqliteRunJournalDeps, retention: Retention): Promise<SqliteRunJournal> {
+    const journal = new SqliteRunJournal(await SqliteFile.open(path, RUN_TABLES), deps, retention);
+    journal.#maintain();
+    return journal;
+  }
+
+  begin(run: JournaledRun, fire?: ScheduleFire): void {
+    const row = keeping(() =>
+      this.#file.transaction(() => {
+        const { lastInsertRowid } = this.#sql.insertRun.run(
+          run.run_id,
+          run.flow_id,
+          run.digest,
+          run.trigger,
+          run.caller,
+          this.#text(run.inputs),
+          this.#text(run.daemon_inputs),
+          Math.round(run.timeout_ms),
+          run.started_at,
+          run.state,
+        );
+        if (fire !== undefined) this.#sql.fireSchedule.run(fire.fire_at, run.run_id, fire.flow_id);
+        return Number(lastInsertRowid);
+      }),
+    );
+    this.#rows.set(run.run_id, row);
+    if (run.state === "running") this.#tell(run.run_id, "run.started", { flow_id: run.flow_id });
+  }
+
+  running(runId: RunId, resumed: boolean): void {
+    keeping(() => this.#sql.setRunning.run(resumed ? 1 : 0, this.#rowOf(runId)));
+    this.#tell(runId, "run.started", resumed ? { resumed: true } : {});
+  }
+
+  find(runId: RunId, path: string): JournaledStep | undefined {
+    return keeping(() => {
+      const row = this.#sql.findStep.get(this.#rowOf(runId), path) as StepRow | undefined;
+      return row === undefined ? undefined : journaledStep(row, (text) => this.#read(text));
+    });
+  }
+
+  started(runId: RunId, step: StepStart): Promise<void> {
+    keeping(() => {
+      const origin = step.origin?.modifier_id == null ? null : JSON.stringify(step.origin);
+      this.#sql.startStep.run(
+        this.#rowOf(runId),
+        step.path,
+        step.step_id,
+        step.type,
+        step.flow_id,
+        step.attempt,
+        step.child_digest,
+        origin,
+        step.started_at,
+      );
+    });
+    this.#tell(runId, "step.started", { path: step.path, step_id: step.step_id, type: step.type, attempt: step.attempt });
+    return this.#durable();
+  }
+
+  finished(runId: RunId, step: StepFinish): void {
+    keeping(() =>
+      this.#file.transaction(() => {
+        const row = this.#rowOf(runId);
+        this.#sql.finishStep.run(
+          row,
+          step.path,
+          step.step_id,
+          step.type,
+          step.flow_id,
+          step.status,
+          step.attempts,
+          step.status === "done" ? this.#text(step.value) : null,
+          step.writes === null ? null : this.#text(step.writes),
+          step.failure === null ? null : this.#text({ ...step.failure }),
+          step.reason,
+          step.abort,
+          step.ms,
+          step.finished_at,
+        );
+        this.#sql.setActive.run(step.active_ms, row);
+      }),
+    );
+    const { path, step_id: id, status, attempts, ms, reason, failure } = step;
+    if (status === "skipped") this.#tell(runId, "step.skipped", { path, step_id: id, reason });
+    else this.#tell(runId, "step.finished", { path, step_id: id, status, attempts, ms, code: failure?.code ?? null });
+  }
+
+  async ended(runId: RunId, end: RunEnd): Promise<void> {
+    keeping(() =>
+      this.#sql.endRun.run(
+        end.state,
+        end.code,
+        end.reason,
+        end.result === null ? null : this.#text(end.result),
+        end.truncated ? 1 : 0,
+        this.#text(end.failed_steps),
+        JSON.stringify(end.warnings),
+        end.execution_mode,
+        end.active_ms,
+        end.finished_at,
+        this.#rowOf(runId),
+      ),
+    );
+    this.#tell(runId, "run.finished", { state: end.state, code: end.code, reason: end.reason });
+    this.#rows.delete(runId);
+    this.feed.close(runId);
+    await this.#durable();
+  }
+
+  unfinished(): readonly JournaledRun[] {
+    return keeping(() => {
+      const rows = this.#sql.unfinished.all() as unknown as RunRow[];
+      for (const row of rows) this.#rows.set(row.run_id, row.id);
+      return rows.map((row) => journaledRun(row, (text) => this.#read(text)));
+    });
+  }
+
+  /** Adds a line or a chunk of a block to the run's events; a run that is not going on takes none. */
+  tell(runId: string, type: "log" | "chunk", data: JsonObject): void {
+    if (this.#rows.has(runId)) this.#tell(runId, type, data);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.feed.end();
+    await this.#file[Symbol.asyncDispose]();
+  }
+
+  #tell(runId: string, type: RunEvent["type"], data: JsonObject): void {
+    try {
+      this.feed.add(runId, type, data, this.#deps.now());
+    } catch (cause) {
+      this.#deps.logger.log("warn", "an event of a run could not be kept", { run_id: runId, error: journalFailure(cause).message });
+    }
+  }
+
+  #rowOf(runId: string): number {
+    const known = this.#rows.get(runId);
+    if (known !== undefined) return known;
+    const row = this.#sql.rowOfRun.get(runId) as { readonly id: number } | undefined;
+    return row?.id ?? -1;
+  }
+
+  async #durable(): Promise<void> {
+    try {
+      await this.#file.sync();
+    } catch (cause) {
+      throw journalFailure(cause);
+    }
+  }
+
+  #text(value: JsonValue): string {
+    const text = JSON.stringify(value);
+    return this.#deps.seal?.seal(text) ?? text;
+  }
+
+  /** A value that cannot be opened any more (its key is gone) is shown as null. */
+  #read(text: string | null): JsonValue {
+    if (text === null) return null;
+    return JSON.parse(this.#deps.seal?.open(text) ?? text) as JsonValue;
+  }
+
+  #maintain(): void {
+    try {
+      prune(this.#file, this.#sql, this.#retention, this.#deps.now());
+      this.#file.checkpoint();
+    } catch (cause) {
+      this.#deps.logger.log("warn", "the run history could not be tidied", { error: journalFailure(cause).message });
+    }
+  }
+}
