@@ -30,5 +30,4 @@ export function compareWithTargets(report: Report): void {
   report.target("store set, durable / bare SQLite, durable", p50("store.set") / p50("store.bare.set"), "at most", 1.5, "x");
   report.target("store list of 100 of 100,000 / bare SQLite", p50("store.list") / p50("store.bare.list"), "at most", 2, "x");
   report.target("store list by prefix / bare SQLite", p50("store.prefix") / p50("store.bare.prefix"), "at most", 2, "x");
-  report.target("store sets of 64 callers / of one", perSecond("store.set.c64") / perSecond("store.set.c1"), "at least", 4, "x");
 }
