@@ -289,7 +289,7 @@ describe("node", () => {
       ...OK,
     };
     await using host = await fakeSocket((message, socket) => {
-      if (String(message["url"]).endsWith("/denied")) return { ...end, success: false, error: "no", error_type: "grant_denied" };
+      if (message["url"] === "https://x.y/denied") return { ...end, success: false, error: "no", error_type: "grant_denied" };
       socket.write(encodeJsonFrame({ type: "head", status_code: 200, headers: { a: "b" }, redirect_hops: 0, final_url: "u" }));
       for (let n = 0; n < 40; n += 1) socket.write(encodeJsonFrame({ type: "chunk", body_base64: Buffer.from([n]).toString("base64") }));
       return end;
