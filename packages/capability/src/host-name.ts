@@ -13,9 +13,8 @@ const NOT_IN_NAMES = /[\u0000-\u0020!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~\u007f]/u;
 export function canonicalHost(text: string): string | null {
   if (text.length > MAX_NAME * 4) return null;
   if (text.includes(":")) return canonicalIpv6(text);
-  const name = text.endsWith(".") ? text.slice(0, -1) : text;
-  if (name === "" || NOT_IN_NAMES.test(name) || !name.isWellFormed()) return null;
-  const ascii = domainToASCII(name).replace(/\.$/u, "");
+  if (text === "" || NOT_IN_NAMES.test(text) || !text.isWellFormed()) return null;
+  const ascii = domainToASCII(text).replace(/\.$/u, "");
   if (ascii.length > MAX_NAME || !ascii.split(".").every((label) => LABEL.test(label))) return null;
   return ascii;
 }
