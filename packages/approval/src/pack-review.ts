@@ -1,5 +1,5 @@
-import type { Digest, JsonValue, PackId } from "@rumi/core";
-import { readPack } from "@rumi/pack-manifest";
+import type { Digest, JsonObject, JsonValue, PackId } from "@rumi/core";
+import { declaredRights, readPack } from "@rumi/pack-manifest";
 import type { PackProblem } from "@rumi/pack-manifest";
 import type { ApprovalRecord, HistoryEntry } from "./approval-record.ts";
 import type { PackStatus } from "./approval-state.ts";
@@ -22,6 +22,8 @@ export interface PackReview extends SectionChanges {
   readonly pack_identity: string | null;
   readonly files: FileChanges;
   readonly host_execution: JsonValue;
+  /** What the shown files wish for, as configs by permission id. */
+  readonly declared_rights: JsonObject;
   readonly sleeping_grants: readonly JsonValue[];
   readonly undeclared_grants: readonly JsonValue[];
   readonly warnings: readonly (PackProblem | string)[];
@@ -60,6 +62,7 @@ export async function reviewPack(
     files: await compareTrees(base, staged),
     ...compareSections(old?.sections ?? null, next.sections),
     host_execution: next.sections.host_execution ?? null,
+    declared_rights: next.declared,
     sleeping_grants: [],
     undeclared_grants: [],
     warnings,
@@ -85,16 +88,18 @@ interface ReadSections {
   readonly problems: readonly PackProblem[];
   readonly version: string | null;
   readonly pack_identity: string | null;
+  readonly declared: JsonObject;
 }
 
 async function readSections(reader: ReviewReader, id: PackId, tree: ListedTree): Promise<ReadSections> {
   const read = await readPack(tree.root, id);
-  if (!read.ok) return { sections: {}, problems: read.problems, version: null, pack_identity: null };
+  if (!read.ok) return { sections: {}, problems: read.problems, version: null, pack_identity: null, declared: {} };
   const { manifest, warnings } = read.pack;
   return {
     sections: await reader.read(tree.root, tree.listing, read.pack),
     problems: warnings,
     version: manifest.version,
     pack_identity: manifest.pack_identity,
+    declared: Object.fromEntries(declaredRights(read.pack)),
   };
 }

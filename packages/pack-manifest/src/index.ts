@@ -1,5 +1,6 @@
 export { EcosystemJson, IGNORED_MANIFEST_KEYS, MANIFEST_FILE, MAX_DECLARED_STORES, PackIdentity } from "./ecosystem-json.ts";
 export { DeclaredPermission, PERMISSIONS_FILE, PermissionsJson } from "./permissions-json.ts";
+export { declaredRights } from "./declared-rights.ts";
 export { DeclaredRoute, ROUTES_FILE, RoutesJson } from "./routes-json.ts";
 
 export { checkPackId, isPackId, packIdShape, RESERVED_PACK_IDS, RESERVED_PACK_PREFIX } from "./pack-id.ts";
