@@ -43,7 +43,7 @@ type Part = { readonly star: true } | { readonly star: false; matches(char: stri
 function matchesSegment(glob: string, text: string): boolean {
   const parts = partsOf(glob);
   if (parts === null) return false;
-  const chars = [...text];
+  const chars = Array.from(text);
   // The classic walk with one step back: each character is met at most once per star.
   let at = 0;
   let part = 0;
@@ -69,7 +69,7 @@ function matchesSegment(glob: string, text: string): boolean {
 
 function partsOf(glob: string): readonly Part[] | null {
   const parts: Part[] = [];
-  const chars = [...glob];
+  const chars = Array.from(glob);
   for (let at = 0; at < chars.length; at += 1) {
     const char = chars[at];
     if (char === "*") parts.push({ star: true });

@@ -77,7 +77,7 @@ test("T57 operations outside the policy are not stored, and counted", async () =
       { op: "remove", path: "/settings/theme" },
     ],
   });
-  expect(name).toBe(`${String(message["message_id"])}.json`);
+  expect(name).toBe(`${message["message_id"] as string}.json`);
 });
 
 test.each([
@@ -156,6 +156,6 @@ test("a payload over the grant's size is refused, and a full inbox takes no more
   expect(await readdir(inbox())).toHaveLength(20);
   await Promise.all(Array.from({ length: 979 }, (_, n) => writeFile(join(inbox(), `old-${n}.json`), "{}")));
   const last = await Promise.all([send(patch("/a")), send(patch("/a"))]);
-  expect(last.map((outcome) => outcome.ok).sort()).toEqual([false, true]);
+  expect(last.map((outcome) => outcome.ok).toSorted((a, b) => Number(a) - Number(b))).toEqual([false, true]);
   expect(await send(patch("/a"))).toMatchObject({ error_type: "quota_exceeded" });
 });

@@ -41,7 +41,7 @@ test("a proposal is a changed copy of the approved bytes, with a signed note, an
     { file_path: "docs/新.md", content: "日本", sha256_before: null },
   ]);
   expect(outcome).toMatchObject({ ok: true, output: { changed_paths: ["blocks/a.py", "docs/新.md"], total_bytes: 11 } });
-  const id = outcome.ok ? String(outcome.output["staging_id"]) : "";
+  const id = outcome.ok ? (outcome.output["staging_id"] as string) : "";
   expect(id).toMatch(/^[0-9a-f]{32}$/u);
   const tree = join(staging(), id, "packs", "beta");
   expect(await readFile(join(tree, "blocks/a.py"), "utf8")).toBe("new a");

@@ -35,7 +35,7 @@ function outputOf(outcome: CapabilityOutcome): JsonObject {
 }
 
 async function started(principal = "alpha", code = "import time; print('up', flush=True); time.sleep(60)"): Promise<string> {
-  return String(outputOf(await use("docker.run", python(code, { detach: true }), { principal }))["container_name"]);
+  return outputOf(await use("docker.run", python(code, { detach: true }), { principal }))["container_name"] as string;
 }
 
 test("X78 a command runs to its end behind every wall, and nothing of it is left", async () => {
@@ -55,7 +55,7 @@ print(json.dumps(facts)); print("err", file=sys.stderr); sys.exit(3)`;
     stderr: "err\n",
     container_name: expect.stringMatching(/^rumi-cap-[0-9a-f]{12}$/u) as unknown,
   });
-  const facts = JSON.parse(String(output["stdout"])) as JsonObject;
+  const facts = JSON.parse(output["stdout"] as string) as JsonObject;
   expect(facts).toMatchObject({ uid: 65_534, own: "1", root: 30, links: ["lo"], caps: "0000000000000000", nnp: "1", seccomp: "2" });
   expect(facts["env"]).toEqual(["HOME", "LANG", "OWN", "PATH", "TMPDIR"]);
   expect([String(256 * 1024 * 1024), null]).toContain(facts["memory"]);
@@ -84,7 +84,7 @@ test("an image that is not there is not pulled", async () => {
 
 test("only the first MiB of each stream is kept", async () => {
   const output = outputOf(await use("docker.run", python("import sys; sys.stdout.write('a' + 'x' * 3_000_000); sys.stderr.write('e')")));
-  expect(String(output["stdout"])).toHaveLength(1024 * 1024);
+  expect(output["stdout"] as string).toHaveLength(1024 * 1024);
   expect(output).toMatchObject({ exit_code: 0, stderr: "e" });
 });
 

@@ -2,7 +2,6 @@ import { createGrantSpecs } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import type {
   Decision,
-  Digest,
   ErrorCode,
   FlowId,
   InFlightCall,
@@ -36,7 +35,7 @@ export function call(over: Partial<InFlightCall> = {}): InFlightCall {
 export function caller(principal = "alpha", over: Partial<InstanceCaller> = {}): InstanceCaller {
   return {
     principal: principal as PackId,
-    digest: sha256(principal) as Digest,
+    digest: sha256(principal),
     instance_id: "i1",
     execution_mode: "container",
     call: call(),
