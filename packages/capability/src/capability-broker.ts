@@ -174,8 +174,10 @@ export class CapabilityBroker implements AsyncDisposable {
     }
     const output: JsonObject = capability.provider === undefined ? { success: true, ...outcome.output } : outcome.output;
     const answer: CapabilityAnswer = { success: true, output, error: null, error_type: null, latency_ms };
-    if (Buffer.byteLength(JSON.stringify(answer)) <= this.#maxResponseBytes) return answer;
-    return { ...refusalAnswer("response_too_large", PACK_TEXTS.response_too_large), latency_ms };
+    const bytes = jsonBytes(answer);
+    if (bytes !== null && bytes <= this.#maxResponseBytes) return answer;
+    const fault = bytes === null ? "internal_error" : "response_too_large";
+    return { ...refusalAnswer(fault, PACK_TEXTS[fault]), latency_ms };
   }
 
   #log(message: string, cause: unknown): void {
@@ -189,6 +191,15 @@ interface Use {
   readonly capability: Capability;
   readonly args: JsonObject;
   readonly config: JsonObject;
+}
+
+/** Null for what JSON cannot hold (cycles, too deep). */
+function jsonBytes(answer: CapabilityAnswer): number | null {
+  try {
+    return Buffer.byteLength(JSON.stringify(answer));
+  } catch {
+    return null;
+  }
 }
 
 function refusal(error_type: keyof typeof PACK_TEXTS, { code, reason, remedy }: RealReason): No {

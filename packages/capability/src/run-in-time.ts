@@ -51,5 +51,7 @@ export function runInTime(work: (ended: AbortSignal) => Promise<CapabilityOutcom
 
 /** A power that throws at once fails like one that throws later. */
 async function start(work: (ended: AbortSignal) => Promise<CapabilityOutcome>, signal: AbortSignal): Promise<CapabilityOutcome> {
-  return work(signal);
+  const outcome: unknown = await work(signal);
+  if (typeof outcome !== "object" || outcome === null || !("ok" in outcome)) throw new TypeError("a power answered nothing");
+  return outcome as CapabilityOutcome;
 }
