@@ -7,9 +7,6 @@ export const FUNCTION_FILE = "manifest.json";
 /** `<function_id>`: also the name of its folder. */
 export const FunctionId = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/u));
 
-/** `<pack_id>:<function_id>`. */
-export const FunctionName = v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_-]{1,64}:[a-z][a-z0-9_]{0,63}$/u));
-
 /** Files looked for when no entrypoint is said, in order, with the function `run`. */
 export const FUNCTION_ENTRY_FILES = ["main.py", "main.ts", "main.js", "main.mjs"] as const;
 
