@@ -8,7 +8,7 @@ import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { acceptInputs } from "./inputs.ts";
 import type { JournaledRun, RunJournal } from "./journal.ts";
 import { DEFAULT_CONCURRENT_RUNS, MAX_CHAIN, MAX_RESUMES, REMEMBERED_RUNS } from "./limits.ts";
-import type { BlockRunner, ClosedFlows, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { BlockRunner, ClosedFlows, FunctionRunner, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { RunAnswer, RunSummary } from "./run-answer.ts";
 import { clampRunTimeout } from "./run-options.ts";
 import type { RunOptions } from "./run-options.ts";
@@ -28,6 +28,8 @@ export interface FlowRunnerDeps {
   readonly sleep?: Sleep;
   readonly rights?: SubFlowRights;
   readonly vocabulary?: Vocabulary;
+  /** Absent: there are no functions. */
+  readonly functions?: FunctionRunner;
   /** Asked about flows the table does not hold. */
   readonly closed?: ClosedFlows;
   /** Absent: nothing is remembered beyond this process. */
@@ -68,6 +70,7 @@ export class FlowRunner {
       sleep: deps.sleep ?? timerSleep,
       rights: deps.rights ?? null,
       vocabulary: deps.vocabulary ?? null,
+      functions: deps.functions ?? null,
       journal: deps.journal ?? null,
       consent: deps.consent ?? null,
     };

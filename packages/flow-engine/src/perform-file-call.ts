@@ -1,12 +1,11 @@
 import type { JsonValue } from "@rumi/core";
-import { isJsonObject } from "@rumi/core";
 import type { FileCallStep } from "./definition.ts";
 import { expand } from "./expression.ts";
-import { failure, isRetryable } from "./failure.ts";
-import { CALL_ABORT_GRACE_MS, MAX_MESSAGE_CHARS, MAX_REASON_CHARS } from "./limits.ts";
-import type { BlockCall, BlockOutcome, BlockTarget, Vocabulary } from "./ports.ts";
-import { shown } from "./problems.ts";
-import type { Failure, Place, StepResult, StepExecutor } from "./run-state.ts";
+import { failure } from "./failure.ts";
+import { CALL_ABORT_GRACE_MS } from "./limits.ts";
+import type { BlockCall, BlockTarget } from "./ports.ts";
+import type { Place, StepResult, StepExecutor } from "./run-state.ts";
+import { settle } from "./settle-outcome.ts";
 import { settledOrAbandoned } from "./waiting.ts";
 
 /** Runs the file of a step through the block runner, at the digest the flow is bound to. */
@@ -37,7 +36,7 @@ async function call(
     const left = Math.max(1, run.deadline - collaborators.clock.monotonic());
     const asked = createCall(runner, step, place, attempt, target, input, Math.min(step.timeout_ms ?? left, left));
     const outcome = await settledOrAbandoned(collaborators.blocks.run(asked, signal), signal, CALL_ABORT_GRACE_MS);
-    return outcome === null ? { status: "stopped" } : settle(runner, step, outcome);
+    return outcome === null ? { status: "stopped" } : settle(runner, step, step.owner_pack, outcome);
   } finally {
     run.blockSlots.release();
   }
@@ -72,50 +71,5 @@ function createCall(
     inputs: place.frame.inputs,
     timeout_ms: Math.ceil(timeoutMs),
     ...(step.claimed_principal === undefined ? {} : { claimed_principal: step.claimed_principal }),
-  };
-}
-
-function settle(runner: StepExecutor, step: FileCallStep, outcome: BlockOutcome): StepResult {
-  const { run, collaborators } = runner;
-  run.noteMode(outcome.execution_mode);
-  for (const warning of outcome.warnings ?? []) run.warn(`${step.id}: ${warning}`);
-  if (!outcome.ok) return { status: "failed", failure: failureOfOutcome(outcome) };
-  const control = flowControl(outcome.value);
-  const value = normalize(runner, step, outcome.value, collaborators.vocabulary);
-  if (control === null) return { status: "done", value };
-  if (control.kind === "abort") return { status: "done", value, abort: control.reason ?? `aborted by step ${step.id}` };
-  run.warn(`${step.id}: flow.unknown_control: ${control.text} is no flow control; only abort is`);
-  return { status: "done", value };
-}
-
-function failureOfOutcome(outcome: BlockOutcome & { readonly ok: false }): Failure {
-  return {
-    code: outcome.code,
-    error_type: outcome.error_type,
-    message: outcome.message.slice(0, MAX_MESSAGE_CHARS).toWellFormed(),
-    retryable: outcome.retryable && isRetryable(outcome.code),
-    ...(outcome.remedy === undefined ? {} : { remedy: outcome.remedy }),
-    ...(outcome.details === undefined ? {} : { details: outcome.details }),
-  };
-}
-
-function normalize(runner: StepExecutor, step: FileCallStep, value: JsonValue, vocabulary: Vocabulary | null): JsonValue {
-  if (vocabulary === null || !step.vocab_normalize) return value;
-  const normalized = vocabulary.normalize(step.owner_pack, value);
-  for (const warning of normalized.warnings) runner.run.warn(`${step.id}: ${warning}`);
-  return normalized.value;
-}
-
-type FlowControl = { readonly kind: "abort"; readonly reason: string | null } | { readonly kind: "unknown"; readonly text: string };
-
-/** The flow control a block's value asks for; only blocks are asked, never data of a caller. */
-function flowControl(value: JsonValue): FlowControl | null {
-  if (!isJsonObject(value) || !Object.hasOwn(value, "__flow_control")) return null;
-  const asked = value["__flow_control"] ?? null;
-  if (asked !== "abort") return { kind: "unknown", text: shown(JSON.stringify(asked)) };
-  const reason = Object.hasOwn(value, "reason") ? value["reason"] : null;
-  return {
-    kind: "abort",
-    reason: typeof reason === "string" && reason !== "" ? reason.slice(0, MAX_REASON_CHARS).toWellFormed() : null,
   };
 }

@@ -6,6 +6,7 @@ import { failure } from "./failure.ts";
 import { isContextKey } from "./names.ts";
 import { FlowError } from "./errors.ts";
 import { performFileCall } from "./perform-file-call.ts";
+import { performFunction } from "./perform-function.ts";
 import { performForeach, performIf, performParallel, performRepeat } from "./perform-container.ts";
 import { performSubFlow } from "./perform-sub-flow.ts";
 import type { HandlerScope } from "./ports.ts";
@@ -31,7 +32,7 @@ export function performStep(
     case "file_call":
       return performFileCall(runner, step, place, attempt);
     case "function":
-      return { status: "missing", failure: failure("flow.missing_target", `there is no function ${step.function}`) };
+      return performFunction(runner, step, place, attempt);
     case "handler":
       return withTimeout(step, place, (inner) => performHandler(runner, step, inner, writes));
     case "if":

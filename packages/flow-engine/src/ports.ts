@@ -60,6 +60,29 @@ export interface BlockRunner {
   run(call: BlockCall, signal: AbortSignal): Promise<BlockOutcome>;
 }
 
+/** One call of a function by its name, asked for by a step. */
+export interface FunctionAsk extends Pick<
+  BlockCall,
+  "call_id" | "run_id" | "flow_id" | "step_id" | "step_path" | "phase" | "attempt" | "idempotency_key" | "chain" | "timeout_ms"
+> {
+  /** As written: `pack:function`, a permission id or an alias. */
+  readonly name: string;
+  /** Whose step it is: a pack, or `system`. */
+  readonly principal: string;
+  readonly args: JsonObject;
+}
+
+/** How a function call ended; `missing`: there is nothing of that name. */
+export type FunctionOutcome =
+  | { readonly found: false; readonly message: string }
+  /** `owner_pack`: whose function it was; null for a capability. */
+  | { readonly found: true; readonly owner_pack: PackId | null; readonly outcome: BlockOutcome };
+
+/** Runs functions. Never throws; abort means cancel. */
+export interface FunctionRunner {
+  call(ask: FunctionAsk, signal: AbortSignal): Promise<FunctionOutcome>;
+}
+
 /** Where the file of a step is and which bytes it is bound to, decided when a flow is composed. */
 export type BlockTarget =
   | { readonly found: true; readonly file: string; readonly runtime: "python" | "node"; readonly digest: Digest }

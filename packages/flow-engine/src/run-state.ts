@@ -5,7 +5,7 @@ import type { Step } from "./definition.ts";
 import type { ComposedFlow, FlowTable } from "./flow-table.ts";
 import { MAX_FAILED_STEPS, MAX_PARALLEL_BLOCK_CALLS, MAX_RUN_WARNINGS, MAX_STEP_EXECUTIONS } from "./limits.ts";
 import type { RunJournal } from "./journal.ts";
-import type { BlockRunner, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
+import type { BlockRunner, FunctionRunner, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { FailedStep } from "./run-answer.ts";
 import { Semaphore } from "./semaphore.ts";
 import { StopScope } from "./stop-scope.ts";
@@ -20,6 +20,7 @@ export interface RunCollaborators {
   readonly sleep: Sleep;
   readonly rights: SubFlowRights | null;
   readonly vocabulary: Vocabulary | null;
+  readonly functions: FunctionRunner | null;
   readonly journal: RunJournal | null;
   readonly consent: StepConsent | null;
 }
