@@ -31,6 +31,7 @@ const ROOMS = {
   "packages/secrets": { layer: "domain", power: ["fs"] },
   "packages/store": { layer: "domain", power: ["fs"] },
   "packages/egress": { layer: "domain", power: ["net", "http", "tls"] },
+  "packages/vocabulary": { layer: "domain", power: ["fs"] },
   "packages/flow-engine": { layer: "domain" },
   "packages/sandbox-docker": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "http"] },
   "packages/sandbox-bubblewrap": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "child_process"] },

@@ -1,0 +1,2 @@
+export { VocabularyError } from "./errors.ts";
+export type { VocabularyErrorCode } from "./errors.ts";
