@@ -6,6 +6,7 @@ import { RumiError, systemClock, systemRandom } from "@rumi/core";
 import type { Clock, Logger, Random } from "@rumi/core";
 import { hasSignedFiles, Keyring, lockHome, SignedFiles } from "@rumi/safe-files";
 import type { HomeLock } from "@rumi/safe-files";
+import { LiveSecrets } from "@rumi/secrets";
 import type { Config } from "./config.ts";
 import { AUDIT_KEY_INFO } from "./audit-verb.ts";
 import { homePaths, prepareHome } from "./home.ts";
@@ -27,6 +28,8 @@ export interface Foundations extends AsyncDisposable {
   readonly locked: string | null;
   readonly clock: Clock;
   readonly random: Random;
+  /** Values that no sink may show; the secret store fills it. */
+  readonly live: LiveSecrets;
   readonly redact: (text: string) => string;
   readonly logger: Logger;
 }
@@ -39,8 +42,8 @@ export interface Foundations extends AsyncDisposable {
 export async function openFoundations(config: Config): Promise<Foundations> {
   const clock = systemClock;
   const random = systemRandom;
-  // No secret lives in the daemon yet: values are added when there is a store for them; names are masked already.
-  const redact = createRedactor(() => []);
+  const live = new LiveSecrets();
+  const redact = createRedactor((text) => live.redact(text));
   const format = config.log.format ?? (process.stderr.isTTY ? "text" : "json");
   const logger = createLogger({ level: config.log.level, format, redact, write: (line) => process.stderr.write(line) });
   const paths = homePaths(config.home, config.signingKeyFile);
@@ -48,7 +51,7 @@ export async function openFoundations(config: Config): Promise<Foundations> {
   await prepareHome(paths);
   const lock = stack.use(await lockHome(paths.userData, { pid: process.pid }));
   const { keyring, locked: keyGone, auditPlace } = await openKeys(paths, stack);
-  const diagnostics = new Diagnostics({ clock });
+  const diagnostics = new Diagnostics({ clock, redact });
   const signed = new SignedFiles({ keyring, indexPath: paths.revisions });
   const audit = stack.use(
     await AuditLog.open({
@@ -78,6 +81,7 @@ export async function openFoundations(config: Config): Promise<Foundations> {
     locked,
     clock,
     random,
+    live,
     redact,
     logger,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -1,26 +1,11 @@
 import { expect, test } from "vitest";
 import { createRedactor, isSecretName, REDACTED } from "./index.ts";
 
-test("live values are taken out in each usual encoding, from the moment they exist", () => {
-  const values: string[] = [];
-  const redact = createRedactor(() => values);
-  const value = 'p"w/d+1 \u65e5';
-  const bytes = Buffer.from(value);
-  const text = [
-    value,
-    JSON.stringify(value),
-    encodeURIComponent(value),
-    bytes.toString("hex"),
-    bytes.toString("base64"),
-    bytes.toString("base64url"),
-  ].join(" | ");
-  expect(redact(text)).toBe(text);
-  values.push(value);
-  expect(redact(text)).toBe([REDACTED, `"${REDACTED}"`, REDACTED, REDACTED, REDACTED, REDACTED].join(" | "));
-});
+const asIs = (text: string): string => text;
 
-test("values too short to mask leave texts alone", () => {
-  expect(createRedactor(() => ["", "abc"])("abcabc")).toBe("abcabc");
+test("what the mask takes out is gone before names are looked at", () => {
+  const redact = createRedactor((text) => text.replaceAll("hunter22", REDACTED));
+  expect(redact("it was hunter22; password=hunter22 and more")).toBe(`it was ${REDACTED}; password=${REDACTED} and more`);
 });
 
 test.each([
@@ -30,7 +15,7 @@ test.each([
   ["https://h/?access_token=x&b=1", `https://h/?access_token=${REDACTED}&b=1`],
   ["the key: value pairs of store keys", "the key: value pairs of store keys"],
 ])("of %s the named value goes", (text, shown) => {
-  expect(createRedactor(() => [])(text)).toBe(shown);
+  expect(createRedactor(asIs)(text)).toBe(shown);
 });
 
 test("names of secrets are told from names that only speak of them", () => {

@@ -3,9 +3,6 @@ import type { JsonValue } from "@rumi/core";
 /** What stands where a value was taken out (page "Trust", section 9). */
 export const REDACTED = "[REDACTED]";
 
-/** Shorter values cannot be masked without masking half of every text (decision 3.6). */
-const MIN_VALUE_BYTES = 4;
-
 /** Words that mark a key whose value is not shown (page "Trust", section 9). */
 const SECRET_WORDS = new Set(["key", "token", "secret", "password", "credential", "auth", "authorization", "cookie"]);
 
@@ -18,32 +15,11 @@ const NAMED_VALUE =
   /((?:api|access|private|secret)[_-]?key|token|secret|password|passwd|credentials?|authorization|cookie)(["']?[ \t]{0,4}[:=][ \t]{0,4})("[^"]*"?|'[^']*'?|(?:bearer|basic)[ \t]+[^\s"',;]+|[^\s"',;&}]+)/giu;
 
 /**
- * A function that takes live secret values, in their usual encodings, and values named as secret out of a text.
- * `values` is asked at every call, so a new secret counts at once.
+ * A function that takes out what `mask` takes out (live secret values, in whatever form: `@rumi/secrets`), and values
+ * named as secret in running text.
  */
-export function createRedactor(values: () => Iterable<string>): (text: string) => string {
-  return (text) => {
-    let out = text;
-    for (const value of values()) {
-      if (Buffer.byteLength(value) < MIN_VALUE_BYTES) continue;
-      for (const form of encodings(value)) out = out.replaceAll(form, REDACTED);
-    }
-    return out.replace(NAMED_VALUE, (_all, name: string, between: string) => `${name}${between}${REDACTED}`);
-  };
-}
-
-function encodings(value: string): Set<string> {
-  const bytes = Buffer.from(value);
-  const forms = [
-    value,
-    JSON.stringify(value).slice(1, -1),
-    encodeURIComponent(value.toWellFormed()),
-    bytes.toString("hex"),
-    bytes.toString("base64"),
-    bytes.toString("base64").replace(/=+$/u, ""),
-    bytes.toString("base64url"),
-  ];
-  return new Set(forms.toSorted((a, b) => b.length - a.length));
+export function createRedactor(mask: (text: string) => string): (text: string) => string {
+  return (text) => mask(text).replace(NAMED_VALUE, (_all, name: string, between: string) => `${name}${between}${REDACTED}`);
 }
 
 /** True for a key such as `api_key`, `accessToken` or `set-cookie`, whose value must not be shown. */

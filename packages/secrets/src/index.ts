@@ -1,5 +1,5 @@
 export { SecretStore } from "./secret-store.ts";
-export type { SecretStoreDeps } from "./secret-store.ts";
+export type { SecretStoreDeps } from "./secret-vault.ts";
 export { findSecretKeySource } from "./secret-key-file.ts";
 
 export { LiveSecrets } from "./live-secrets.ts";

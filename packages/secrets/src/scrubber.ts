@@ -51,7 +51,9 @@ export class ScrubPlan {
       }
     }
     const covered = mergeSpans(whole);
-    const left = this.forms.find(views).filter((hit) => !covered.some(({ start, end }) => start <= hit.start && hit.end <= end));
+    // UTF-16 in one byte order, seen in the other one, begins a byte earlier or ends a byte later.
+    const inside = (hit: Span): boolean => covered.some(({ start, end }) => start - 1 <= hit.start && hit.end <= end + 1);
+    const left = this.forms.find(views).filter((hit) => !inside(hit));
     return new Set(left.flatMap(({ owner }) => this.keys[owner] ?? []));
   }
 
@@ -112,7 +114,7 @@ class StreamScrubber implements SecretScrubber {
     const safe = whole ? text.length : this.#plan.tail.safe(views, text.length);
     const passed: Uint8Array[] = [];
     let at = 0;
-    this.#masked = 0;
+    if (safe > 0) this.#masked = 0;
     for (const { start, end } of mergeSpans(hits)) {
       if (start >= safe) break;
       this.#pass(passed, text.subarray(at, start));

@@ -41,7 +41,7 @@ export interface ViewOptions {
 }
 
 /**
- * Every view of a text: itself, each kind of escape undone once and twice, and all kinds undone once and twice. Views
+ * Every view of a text: itself, each kind of escape undone, each kind in that, and all kinds undone once and twice. Views
  * that would show nothing new are left out: a text without escapes has one.
  */
 export function viewsOf(text: Uint8Array, length: number, options: ViewOptions): View[] {
@@ -58,7 +58,8 @@ export function viewsOf(text: Uint8Array, length: number, options: ViewOptions):
     const single = add(undo(raw, marks, kind, options));
     if (single === null) continue;
     singles++;
-    add(undo(single, marksIn(single), kind, options));
+    const inner = marksIn(single);
+    for (const { kind: second } of MARKS) add(undo(single, inner, second, options));
   }
   const all = singles === 1 ? (views[1] ?? null) : add(undo(raw, marks, ALL, options));
   if (all !== null) add(undo(all, marksIn(all), ALL, options));
