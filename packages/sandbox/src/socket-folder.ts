@@ -8,7 +8,7 @@ import { SandboxError } from "./errors.ts";
 export const MAX_SOCKET_PATH_BYTES = 100;
 
 /** Connections that the kernel keeps while the host is busy. */
-const BACKLOG = 32;
+const BACKLOG = 128;
 
 /** Who may open the sockets of an instance. */
 export interface SocketRights {

@@ -2,17 +2,20 @@
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 // Of one process to one socket: the daemon takes 32 of the whole instance.
 const MAX_CONNECTIONS = 8;
+// More connected at once than the kernel lets wait.
+const CROWDED_MS = 2;
 // After these answers the daemon ends the connection.
 const LAST_WORDS = new Set(["protocol_error", "busy"]);
 // Pieces of an answer that nobody took yet; then the daemon is held back.
 const MAX_WAITING_MESSAGES = 16;
 const EMPTY = Buffer.alloc(0);
 
-/** A local error type. `stale`: a kept connection had ended before it took the request. */
+/** A local error type. `stale`: a kept connection had ended before it took the request. `crowded`: it may go better soon. */
 class Failed {
-  constructor(errorType, stale = false) {
+  constructor(errorType, { stale = false, crowded = false } = {}) {
     this.errorType = errorType;
     this.stale = stale;
+    this.crowded = crowded;
   }
 }
 
@@ -67,8 +70,8 @@ class Link {
 
   #failureOf({ code, syscall }) {
     if (code === "ENOENT" || code === "EACCES") return new Failed("socket_not_found");
-    if (syscall === "connect") return new Failed("connection_refused");
-    return new Failed("protocol_error", this.kept && !this.#sawBytes && (code === "EPIPE" || code === "ECONNRESET"));
+    if (syscall === "connect") return new Failed("connection_refused", { crowded: code === "EAGAIN" });
+    return new Failed("protocol_error", { stale: this.kept && !this.#sawBytes && (code === "EPIPE" || code === "ECONNRESET") });
   }
 
   #end(failed) {
@@ -147,7 +150,8 @@ export class Links {
     try {
       link = this.#kept();
       let said = link === null ? null : await answerOf(link, body, until);
-      if (said === null || said.stale === true) {
+      while (said === null || (said instanceof Failed && (said.stale || said.crowded) && performance.now() < until)) {
+        if (said?.crowded === true) await new Promise((resolve) => setTimeout(resolve, CROWDED_MS));
         link = await this.#connect();
         said = await answerOf(link, body, until);
       }

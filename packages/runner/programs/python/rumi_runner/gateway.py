@@ -11,6 +11,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_CONNECTIONS = 8
 # The daemon keeps to the request's own limit; this much later it is given up here.
 GRACE_SECONDS = 5.0
+CROWDED_SECONDS = 0.002
 DEFAULT_SECONDS = 30.0
 # After these answers the daemon ends the connection.
 LAST_WORDS = ("protocol_error", "busy")
@@ -131,19 +132,25 @@ class Pool:
     def _connect(self, until):
         import _socket
 
-        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        try:
-            channel.settimeout(max(0.001, until - time.monotonic()))
-            channel.connect(self._path)
-            return channel
-        except (FileNotFoundError, PermissionError):
-            error_type = "socket_not_found"
-        except TimeoutError:
-            error_type = "timeout"
-        except OSError:
-            error_type = "connection_refused"
-        channel.close()
-        raise Failed(error_type)
+        while True:
+            channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            try:
+                channel.settimeout(max(0.001, until - time.monotonic()))
+                channel.connect(self._path)
+                return channel
+            except (FileNotFoundError, PermissionError):
+                error_type = "socket_not_found"
+            except TimeoutError:
+                error_type = "timeout"
+            except BlockingIOError:
+                # More connect at once than the kernel lets wait.
+                error_type = None if time.monotonic() < until else "timeout"
+            except OSError:
+                error_type = "connection_refused"
+            channel.close()
+            if error_type is not None:
+                raise Failed(error_type)
+            time.sleep(CROWDED_SECONDS)
 
 
 _pools = {}
