@@ -42,6 +42,10 @@ export { parseModifier } from "./parse-modifier.ts";
 export type { ParsedModifier, ParseModifierOptions } from "./parse-modifier.ts";
 export { nextFire } from "./schedule.ts";
 export type { ScheduleSpec } from "./schedule.ts";
+export { diffFlows } from "./diff-flow.ts";
+export type { ChangedField, FlowDiff } from "./diff-flow.ts";
+export { planFlow } from "./plan-flow.ts";
+export type { FlowPlan, MissingPart, PlanFacts } from "./plan-flow.ts";
 export { orderSteps } from "./order.ts";
 export type { Orderable, Ordering } from "./order.ts";
 export { allSteps } from "./walk-steps.ts";
@@ -90,4 +94,4 @@ export type {
 // Errors and limits
 export { FLOW_LOAD_CODES, FLOW_RUN_CODES, FlowError } from "./errors.ts";
 export type { FlowErrorCode, FlowLoadCode, FlowRunCode } from "./errors.ts";
-export { API_RUN_SECONDS, DEFAULT_CONCURRENT_RUNS, MAX_FLOW_FILE_BYTES, MAX_VALUE_BYTES } from "./limits.ts";
+export { API_RUN_SECONDS, DEFAULT_CONCURRENT_RUNS, MAX_FLOW_FILE_BYTES, MAX_MODIFIER_FILE_BYTES, MAX_VALUE_BYTES } from "./limits.ts";

@@ -1,12 +1,20 @@
-import { join } from "node:path";
 import type { PackApprovals } from "@rumi/approval";
-import { isoTime } from "@rumi/core";
 import type { AuditSink, Clock, DiagnosticsSink, FlowId, Logger, PackId, Refusal } from "@rumi/core";
-import { FlowTable } from "@rumi/flow-engine";
-import type { BlockResolver, ClosedFlows, FlowFile, FlowSource, KernelHandler, LoadProblem, SkipRecord } from "@rumi/flow-engine";
-import { findManifest, locatePack } from "@rumi/pack-manifest";
+import { FlowTable, MAX_MODIFIER_FILE_BYTES } from "@rumi/flow-engine";
+import type {
+  BlockResolver,
+  ClosedFlows,
+  FlowFile,
+  KernelHandler,
+  LoadProblem,
+  ModifierFacts,
+  ModifierRights,
+  SkipRecord,
+} from "@rumi/flow-engine";
 import { statTree } from "@rumi/safe-files";
-import { listFlowFiles, readFlowText } from "./flow-files.ts";
+import { listFlowFiles } from "./flow-files.ts";
+import { FlowSources } from "./flow-sources.ts";
+import type { FlowSourceFiles, FlowSourcesOptions } from "./flow-sources.ts";
 import type { Timers } from "./ports.ts";
 import { knownFlow } from "./review-modifiers.ts";
 import type { KnownFlow } from "./review-modifiers.ts";
@@ -27,6 +35,8 @@ export interface FlowCatalogDeps {
   readonly approvals: Pick<PackApprovals, "approved" | "list" | "gate">;
   readonly blocks: BlockResolver;
   readonly handlers: () => readonly KernelHandler[];
+  /** What decides about modifiers. Absent: no right is held, nothing required is there. */
+  readonly modifiers?: { readonly rights: ModifierRights; readonly facts: ModifierFacts };
   readonly audit: AuditSink;
   readonly diagnostics: DiagnosticsSink;
   readonly clock: Clock;
@@ -34,15 +44,20 @@ export interface FlowCatalogDeps {
   readonly logger: Logger;
 }
 
-export interface FlowCatalogOptions {
-  /** Flows of the installation. */
-  readonly officialFolder: string;
-  /** `user_data/shared/flows`. */
-  readonly sharedFolder: string;
-  readonly ecosystemFolder: string;
+export interface FlowCatalogOptions extends Omit<FlowSourcesOptions, "maxModifierBytes"> {
+  /** `RUMI_MAX_MODIFIER_FILE_BYTES`. */
+  readonly maxModifierBytes?: number;
   /** Folders of the old layout that are only warned about. */
   readonly legacyFolders: readonly string[];
-  readonly maxFileBytes: number;
+}
+
+/** Files to be looked at as if they were there. */
+export interface FlowChange {
+  /** A shared flow by its file, or null: without it. */
+  readonly sharedFlow?: { readonly file: string; readonly text: string | null };
+  readonly sharedModifier?: { readonly file: string; readonly text: string | null };
+  /** A pack's folder as it lies there, approved or not. */
+  readonly livePack?: string;
 }
 
 /**
@@ -52,6 +67,9 @@ export interface FlowCatalogOptions {
 export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   readonly #deps: FlowCatalogDeps;
   readonly #options: FlowCatalogOptions;
+  readonly #sources: FlowSources;
+  #files: FlowSourceFiles = { flows: [], modifiers: [], skipped: [] };
+  #listeners: (() => void)[] = [];
   #table = FlowTable.empty;
   #last: FlowLoad = { flows: 0, problems: [], skipped: [] };
   #sharedSeen = "";
@@ -64,6 +82,7 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   constructor(deps: FlowCatalogDeps, options: FlowCatalogOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#sources = new FlowSources(deps, { ...options, maxModifierBytes: options.maxModifierBytes ?? MAX_MODIFIER_FILE_BYTES });
   }
 
   /** The flows that could run now. */
@@ -111,6 +130,37 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
     return gate.allowed || gate.because === "absent" ? null : gate;
   }
 
+  /** Runs `listener` after every load. */
+  onLoad(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** The table as it would be after a change; nothing is published. Null: there is no such pack. */
+  async preview(change: FlowChange): Promise<FlowTable | null> {
+    const files = await this.#sources.read();
+    let { flows, modifiers } = files;
+    if (change.sharedFlow !== undefined) flows = withShared(flows, change.sharedFlow);
+    if (change.sharedModifier !== undefined) modifiers = withShared(modifiers, change.sharedModifier);
+    if (change.livePack !== undefined) {
+      const live = await this.#sources.readLive(change.livePack);
+      if (live === null) return null;
+      const others = (all: readonly FlowFile[]): FlowFile[] => all.filter(({ source }) => source.pack_id !== change.livePack);
+      flows = [...others(flows), ...live.flows];
+      modifiers = [...others(modifiers), ...live.modifiers];
+    }
+    return this.#compose({ flows, modifiers, skipped: files.skipped });
+  }
+
+  /** The file that holds a shared flow or modifier, relative to the shared folder; null when none does. */
+  sharedFile(kind: "flow" | "modifier", id: string): string | null {
+    if (kind === "flow") {
+      const source = this.#table.get(id)?.definition.source;
+      return source?.source === "shared" ? source.file : null;
+    }
+    const written = new RegExp(`^modifier_id:\\s*["']?${id.replaceAll(/[.]/gu, String.raw`\.`)}["']?\\s*(?:#.*)?$`, "mu");
+    return this.#files.modifiers.find(({ text, source }) => source.source === "shared" && written.test(text))?.source.file ?? null;
+  }
+
   /** What each flow writes, for the review of modifiers. */
   knownFlows(): KnownFlow[] {
     return this.#table.list().flatMap((flow) => knownFlow(flow.definition.raw) ?? []);
@@ -140,58 +190,34 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   }
 
   async #load(): Promise<FlowLoad> {
-    const { approvals, blocks, clock } = this.#deps;
-    const { officialFolder, sharedFolder } = this.#options;
-    const ts = isoTime(clock.now());
     const seen = await this.#sharedNow();
-    const files: FlowFile[] = [];
-    const skipped: SkipRecord[] = [];
-    const take = async (folder: string, relative: string, source: FlowSource): Promise<void> => {
-      const read = await readFlowText(join(folder, relative), this.#options.maxFileBytes);
-      if ("text" in read) files.push({ text: read.text, source });
-      else skipped.push({ ...source, code: "flow.parse_error", reason: read.unreadable, count: 1, ts });
-    };
-    for (const file of await listFlowFiles(officialFolder, { recursive: false }))
-      await take(officialFolder, file, { source: "official", pack_id: null, file });
-    for (const file of await listFlowFiles(sharedFolder)) await take(sharedFolder, file, { source: "shared", pack_id: null, file });
-    for (const pack of approvals.approved()) {
-      for (const folder of flowFolders(pack.subdir)) {
-        const root = join(pack.root, folder);
-        for (const file of await listFlowFiles(root))
-          await take(root, file, { source: "pack", pack_id: pack.pack_id, file: `${folder}/${file}` });
-      }
-    }
-    for (const pack of approvals.list()) {
-      const gate = approvals.gate(pack.pack_id as PackId);
-      if (gate.allowed) continue;
-      const count = await this.#countLive(pack.pack_id);
-      if (count > 0)
-        skipped.push({ source: "pack", pack_id: pack.pack_id as PackId, file: null, code: gate.code, reason: gate.because, count, ts });
-    }
-    const table = FlowTable.compose(files, {
-      blocks,
-      handlers: this.#deps.handlers(),
-      skipped,
-      maxFileBytes: this.#options.maxFileBytes,
-      clock,
-    });
+    const files = await this.#sources.read();
+    const table = this.#compose(files);
     const legacy = await this.#legacyProblems();
+    const before = this.#table;
+    this.#files = files;
     this.#table = table;
     this.#sharedSeen = seen;
     this.#last = { flows: table.list().length, problems: [...table.problems, ...legacy], skipped: table.skipped };
     await this.#tell();
+    await this.#tellModifiers(before);
+    for (const listener of this.#listeners) listener();
     return this.#last;
   }
 
-  /** Flow files of a pack that may not run: counted by name, not opened. */
-  async #countLive(packId: string): Promise<number> {
-    const found = await locatePack(this.#options.ecosystemFolder, packId);
-    const place = found === null ? null : await findManifest(found.folder);
-    if (found === null || place === null) return 0;
-    const counts = await Promise.all(
-      flowFolders(place.subdir).map(async (folder) => (await listFlowFiles(join(found.folder, folder))).length),
-    );
-    return counts.reduce((sum, count) => sum + count, 0);
+  #compose(files: FlowSourceFiles): FlowTable {
+    const { blocks, clock, handlers, modifiers } = this.#deps;
+    const { maxFileBytes, maxModifierBytes } = this.#options;
+    return FlowTable.compose(files.flows, {
+      blocks,
+      handlers: handlers(),
+      skipped: files.skipped,
+      modifiers: files.modifiers,
+      ...(modifiers === undefined ? {} : { surroundings: modifiers }),
+      maxFileBytes,
+      ...(maxModifierBytes === undefined ? {} : { maxModifierBytes }),
+      clock,
+    });
   }
 
   async #legacyProblems(): Promise<LoadProblem[]> {
@@ -202,6 +228,24 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
       }
     }
     return problems;
+  }
+
+  /** What modifiers do to flows, recorded when it changes. */
+  async #tellModifiers(before: FlowTable): Promise<void> {
+    const known = new Set(before.modifiers.map((record) => JSON.stringify(record)));
+    for (const record of this.#table.modifiers) {
+      if (known.has(JSON.stringify(record))) continue;
+      await this.#deps.audit.record({
+        category: "modifier_application",
+        action: "modifier_application",
+        success: record.applied,
+        flow_id: record.target_flow_id,
+        modifier_id: record.modifier_id,
+        ...(record.pack_id === null ? {} : { owner_pack: record.pack_id }),
+        ...(record.skipped_reason === null ? {} : { rejection_reason: record.skipped_reason }),
+        details: { ...record },
+      });
+    }
   }
 
   /** Diagnostics for each file's error, audit for what a flow must not even ask; each told once while it lasts. */
@@ -229,10 +273,11 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   }
 }
 
-/** `<root>/flows`, then `<root>/backend/flows`, below the pack folder. */
-function flowFolders(subdir: string): string[] {
-  const base = subdir === "" ? "" : `${subdir}/`;
-  return subdir === "backend" ? ["backend/flows"] : [`${base}flows`, `${base}backend/flows`];
+/** The files with one shared file in another form, or without it. */
+function withShared(files: readonly FlowFile[], change: { readonly file: string; readonly text: string | null }): FlowFile[] {
+  const rest = files.filter(({ source }) => source.source !== "shared" || source.file !== change.file);
+  if (change.text === null) return rest;
+  return [...rest, { text: change.text, source: { source: "shared", pack_id: null, file: change.file } }];
 }
 
 /** The only pack whose own flow could have this id: a pack id has no dot. */

@@ -1,8 +1,9 @@
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Name ending of a flow file. */
+/** Name endings of the files that a scan looks for. */
 const FLOW_FILE = ".flow.yaml";
+const MODIFIER_FILE = ".modifier.yaml";
 /** Folder below a scan root that holds modifiers, never flows. Source: page "Flows", section 2. */
 const MODIFIERS = "modifiers";
 /** Deepest folder that is looked into. */
@@ -12,14 +13,24 @@ const MAX_DEPTH = 16;
  * Flow files below `root`, relative, in the order of their paths. Links are not followed; `recursive: false` looks at
  * the folder itself only. A missing folder holds none.
  */
-export async function listFlowFiles(root: string, options: { readonly recursive?: boolean } = {}): Promise<string[]> {
+export function listFlowFiles(root: string, options: { readonly recursive?: boolean } = {}): Promise<string[]> {
+  return list(root, FLOW_FILE, { depth: options.recursive === false ? 0 : MAX_DEPTH, besides: MODIFIERS });
+}
+
+/** Modifier files in the `modifiers` folder of a scan root, relative to the root. */
+export async function listModifierFiles(root: string): Promise<string[]> {
+  const found = await list(join(root, MODIFIERS), MODIFIER_FILE, { depth: MAX_DEPTH, besides: null });
+  return found.map((file) => `${MODIFIERS}/${file}`);
+}
+
+async function list(root: string, ending: string, within: { readonly depth: number; readonly besides: string | null }): Promise<string[]> {
   const found: string[] = [];
   const walk = async (folder: string, prefix: string, depth: number): Promise<void> => {
     const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
     for (const entry of entries) {
       const relative = `${prefix}${entry.name}`;
-      if (entry.isFile() && entry.name.endsWith(FLOW_FILE)) found.push(relative);
-      else if (entry.isDirectory() && entry.name !== MODIFIERS && options.recursive !== false && depth < MAX_DEPTH) {
+      if (entry.isFile() && entry.name.endsWith(ending)) found.push(relative);
+      else if (entry.isDirectory() && entry.name !== within.besides && depth < within.depth) {
         await walk(join(folder, entry.name), `${relative}/`, depth + 1);
       }
     }

@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import type { ApprovedPack, PackApprovals } from "@rumi/approval";
+import { isoTime } from "@rumi/core";
+import type { Clock, PackId } from "@rumi/core";
+import type { FlowFile, FlowSource, SkipRecord } from "@rumi/flow-engine";
+import { findManifest, locatePack } from "@rumi/pack-manifest";
+import { listFlowFiles, listModifierFiles, readFlowText } from "./flow-files.ts";
+
+/** The flow and modifier files of one moment. */
+export interface FlowSourceFiles {
+  readonly flows: readonly FlowFile[];
+  readonly modifiers: readonly FlowFile[];
+  /** Files that could not be read, and packs that may not run. */
+  readonly skipped: readonly SkipRecord[];
+}
+
+export interface FlowSourcesOptions {
+  /** Flows of the installation. */
+  readonly officialFolder: string;
+  /** `user_data/shared/flows`. */
+  readonly sharedFolder: string;
+  readonly ecosystemFolder: string;
+  readonly maxFileBytes: number;
+  readonly maxModifierBytes: number;
+}
+
+/** Reads flow and modifier files: of the installation, of the operator, of approved snapshots. Text only; nothing is judged. */
+export class FlowSources {
+  readonly #approvals: Pick<PackApprovals, "approved" | "list" | "gate">;
+  readonly #clock: Clock;
+  readonly #options: FlowSourcesOptions;
+
+  constructor(
+    deps: { readonly approvals: Pick<PackApprovals, "approved" | "list" | "gate">; readonly clock: Clock },
+    options: FlowSourcesOptions,
+  ) {
+    this.#approvals = deps.approvals;
+    this.#clock = deps.clock;
+    this.#options = options;
+  }
+
+  async read(): Promise<FlowSourceFiles> {
+    const { officialFolder, sharedFolder } = this.#options;
+    const reading = new Reading(this.#options, isoTime(this.#clock.now()));
+    for (const file of await listFlowFiles(officialFolder, { recursive: false }))
+      await reading.flow(officialFolder, file, { source: "official", pack_id: null, file });
+    await reading.folder(sharedFolder, (file) => ({ source: "shared", pack_id: null, file }));
+    for (const pack of this.#approvals.approved()) await reading.pack(pack, pack.root);
+    for (const { pack_id: id } of this.#approvals.list()) {
+      const gate = this.#approvals.gate(id as PackId);
+      if (gate.allowed) continue;
+      const count = await this.#countLive(id);
+      if (count > 0) reading.skip({ source: "pack", pack_id: id as PackId, file: null }, gate.code, gate.because, count);
+    }
+    return reading;
+  }
+
+  /** Files of a pack as they lie in its folder, approved or not; null when there is no such pack. For looking at, never for running. */
+  async readLive(packId: string): Promise<FlowSourceFiles | null> {
+    const found = await locatePack(this.#options.ecosystemFolder, packId);
+    const place = found === null ? null : await findManifest(found.folder);
+    if (found === null || place === null) return null;
+    const reading = new Reading(this.#options, isoTime(this.#clock.now()));
+    await reading.pack({ pack_id: packId as PackId, subdir: place.subdir }, found.folder);
+    return reading;
+  }
+
+  /** Flow files of a pack that may not run: counted by name, not opened. */
+  async #countLive(packId: string): Promise<number> {
+    const found = await locatePack(this.#options.ecosystemFolder, packId);
+    const place = found === null ? null : await findManifest(found.folder);
+    if (found === null || place === null) return 0;
+    const counts = await Promise.all(
+      flowFolders(place.subdir).map(async (folder) => (await listFlowFiles(join(found.folder, folder))).length),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+}
+
+/** The files of one look, as they are found. */
+class Reading implements FlowSourceFiles {
+  readonly flows: FlowFile[] = [];
+  readonly modifiers: FlowFile[] = [];
+  readonly skipped: SkipRecord[] = [];
+  readonly #limits: Pick<FlowSourcesOptions, "maxFileBytes" | "maxModifierBytes">;
+  readonly #ts: string;
+
+  constructor(limits: Pick<FlowSourcesOptions, "maxFileBytes" | "maxModifierBytes">, ts: string) {
+    this.#limits = limits;
+    this.#ts = ts;
+  }
+
+  async pack({ pack_id: packId, subdir }: Pick<ApprovedPack, "pack_id" | "subdir">, root: string): Promise<void> {
+    for (const folder of flowFolders(subdir))
+      await this.folder(join(root, folder), (file) => ({ source: "pack", pack_id: packId, file: `${folder}/${file}` }));
+  }
+
+  async folder(folder: string, source: (file: string) => FlowSource): Promise<void> {
+    for (const file of await listFlowFiles(folder)) await this.flow(folder, file, source(file));
+    for (const file of await listModifierFiles(folder))
+      await this.#take(this.modifiers, folder, file, source(file), this.#limits.maxModifierBytes);
+  }
+
+  flow(folder: string, file: string, source: FlowSource): Promise<void> {
+    return this.#take(this.flows, folder, file, source, this.#limits.maxFileBytes);
+  }
+
+  skip(source: Pick<SkipRecord, "source" | "pack_id" | "file">, code: string, reason: string, count: number): void {
+    this.skipped.push({ ...source, code, reason, count, ts: this.#ts });
+  }
+
+  async #take(into: FlowFile[], folder: string, file: string, source: FlowSource, maxBytes: number): Promise<void> {
+    const read = await readFlowText(join(folder, file), maxBytes);
+    if ("text" in read) into.push({ text: read.text, source });
+    else this.skip(source, "flow.parse_error", read.unreadable, 1);
+  }
+}
+
+/** `<root>/flows`, then `<root>/backend/flows`, below the pack folder. */
+function flowFolders(subdir: string): string[] {
+  const base = subdir === "" ? "" : `${subdir}/`;
+  return subdir === "backend" ? ["backend/flows"] : [`${base}flows`, `${base}backend/flows`];
+}
