@@ -16,6 +16,7 @@ export type EgressErrorType =
   | "too_many_redirects"
   | "response_too_large"
   | "connection_lost"
+  | "sni_mismatch"
   | "cancelled"
   | "internal_error";
 

@@ -1,6 +1,7 @@
+export type { OwnAddress } from "./address-rule.ts";
 export type { Connector, Destination } from "./dial.ts";
 export { EgressProxy } from "./egress-proxy.ts";
-export type { EgressProxyDeps, OwnAddress } from "./egress-proxy.ts";
+export type { EgressProxyDeps } from "./egress-proxy.ts";
 export { EgressError } from "./errors.ts";
 export type { EgressErrorCode } from "./errors.ts";
 export type { EgressErrorType, HttpAnswer, StreamFrame } from "./http-answer.ts";

@@ -15,7 +15,16 @@ export interface EgressAsk {
 export type EgressVerdict =
   | { readonly allowed: true; readonly reason: "Access granted"; readonly limits: EgressLimits }
   /** `reason` in the words of page "Trust", section 6; `code` for audit and operator. */
-  | { readonly allowed: false; readonly reason: string; readonly code: string; readonly limits: EgressLimits | null };
+  | {
+      readonly allowed: false;
+      readonly reason: string;
+      readonly code: string;
+      readonly limits: EgressLimits | null;
+      /** A running report changes nothing about this no: it is the pack gate's or the manifest's own, not a missing grant. */
+      readonly final?: boolean;
+      /** The one command that would allow it. */
+      readonly remedy?: string;
+    };
 
 /** The folded network grant as far as the proxy needs it. */
 export interface EgressLimits {
