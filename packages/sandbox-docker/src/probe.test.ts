@@ -54,6 +54,14 @@ test("no swap limit and an old runc only warn", () => {
   expect(probe.warnings).toHaveLength(2);
 });
 
+test.each(["runsc", "runsc-kvm"])("that %s leaves the filter of system calls out is told", (ociRuntime) => {
+  const facts = { ...FACTS, runtimes: ["runc", ociRuntime] };
+  const images = { python: image(), node: image() };
+  const told = [expect.stringContaining("filter of system calls")];
+  expect(describeEngine(facts, images, { ...SETTINGS, ociRuntime })).toMatchObject({ available: true, weaknesses: [], warnings: told });
+  expect(describeEngine({ ...facts, defaultRuntime: ociRuntime }, images, SETTINGS).warnings).toMatchObject(told);
+});
+
 test("runner files that the user inside cannot read are told", () => {
   const probe = describeEngine(FACTS, { python: image(), node: image() }, { ...SETTINGS, runnerReadable: false });
   expect(probe.warnings).toMatchObject([expect.stringContaining("chmod")]);

@@ -5,6 +5,13 @@ import type { EngineFacts } from "./engine.ts";
 /** Oldest runc that does not leak an open file of the host to a started container (its own 1.1.12 release notes). */
 const SAFE_RUNC = [1, 1, 12] as const;
 
+/** gVisor under its usual names: `runsc`, `runsc-kvm`, `runsc-ptrace`. */
+const GVISOR = /^runsc(-|$)/u;
+
+/** The engine's answer is about what it asks of a runtime; gVisor's by default leaves this out. */
+const UNFILTERED =
+  "under gVisor the filter of system calls is not applied unless runsc is registered with --oci-seccomp: its own kernel answers them";
+
 /** What the engine has for one runtime. */
 export interface ImageFacts {
   readonly ref: string;
@@ -50,7 +57,11 @@ export function describeEngine(facts: EngineFacts, images: Readonly<Record<Runti
     transport: "socket",
     runtimes: { python: runtimeImage(images.python), node: runtimeImage(images.node) },
     weaknesses: engineWeaknesses(facts, settings.engineSocket),
-    warnings: [...(settings.runnerReadable ? [] : [RUNNER_UNREADABLE]), ...warnings(facts, Object.values(images))],
+    warnings: [
+      ...(settings.runnerReadable ? [] : [RUNNER_UNREADABLE]),
+      ...(GVISOR.test(ociRuntime ?? facts.defaultRuntime) ? [UNFILTERED] : []),
+      ...warnings(facts, Object.values(images)),
+    ],
     ...(remedy === undefined ? {} : { remedy }),
   };
 }
