@@ -59,14 +59,14 @@ test("a plan names what a run would stumble over, and runs nothing", () => {
   const flow = made.get("f");
   if (flow === undefined) throw new Error("refused");
   expect(planFlow(flow, { city: "x" }, made, READY).missing.map(({ step, code }) => [step, code])).toEqual([
-    ["none", "flow.missing_target"],
     ["lost", "flow.missing_target"],
+    ["none", "flow.missing_target"],
   ]);
   const closed = planFlow(flow, {}, made, { ...READY, pack: () => NO, callable: () => NO });
   expect(closed.missing[0]).toMatchObject({ step: null, code: "flow.input_type", remedy: "rumi flow show f" });
-  expect(closed.missing.map(({ step }) => step)).toEqual([null, "a", "none", "deep", "lost"]);
+  expect(closed.missing.map(({ step }) => step)).toEqual([null, "a", "deep", "lost", "none"]);
   expect(closed.missing[1]).toEqual({ step: "a", code: "approval.modified", message: "it was modified", remedy: "rumi pack review p" });
-  expect(closed.order).toEqual(["a", "none", "i", "lost"]);
+  expect(closed.order).toEqual(["a", "i", "lost", "none"]);
 });
 
 test("F48 a pack's flow that starts another's without a grant is not ready", () => {
