@@ -251,7 +251,7 @@ test("stores are made, read, shared by their owner's name and deleted; a write s
   expect(JSON.parse((await world.run("store", "get", "my_pack__cache", "a/b")).stdout)).toEqual({ n: 1 });
   expect((await world.run("store", "get", "my_pack__cache", "a/c")).stdout).toBe('"\\u001b[2J"\n');
   expect((await world.run("store", "get", "my_pack__cache", "none")).stderr).toContain("rumi store keys my_pack__cache");
-  const shared = await world.run("store", "share", "my_pack__cache", "other", "--write");
+  const shared = await world.run("store", "share", "my_pack__cache", "other", "--mode", "read_write");
   expect(redLines(shared.stdout)).toEqual([`${RED}my_pack__cache  my_pack  other    read_write\u001b[0m`]);
   expect(shared.stdout).toContain("rumi grant add other store.get -c allowed_store_ids=my_pack__cache");
   expect((await world.run("store", "list", "--shared")).stdout).toContain("my_pack__cache");

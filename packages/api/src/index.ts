@@ -13,6 +13,7 @@ export { openApiDocument } from "./openapi.ts";
 export { CODES, codeEntry, fillRemedy } from "./codes.ts";
 export type { CodeEntry } from "./codes.ts";
 export { ApiError } from "./errors.ts";
+export { withoutSecret } from "./secret-grants.ts";
 export type { ApiErrorCode, RequestIssue } from "./errors.ts";
 export type { Envelope, FailureData } from "./envelope.ts";
 
@@ -43,6 +44,8 @@ export type {
   StoresPort,
   TokenStore,
 } from "./ports.ts";
+export type { NetworkGrantView } from "./schemas/network.ts";
+export type { GrantRecord } from "./schemas/rights.ts";
 export type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 export type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
 export type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";

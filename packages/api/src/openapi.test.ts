@@ -60,7 +60,7 @@ const RIGHTS: readonly (readonly [name: string, method: string, path: string, bo
   ["secrets.revoke", "DELETE", "/api/secrets/grants/my_pack"],
   ["secrets.revoke", "DELETE", "/api/secrets/grants/my_pack"],
   ["secrets.rotateKey", "POST", "/api/secrets/rotate-key"],
-  ["secrets.delete", "POST", "/api/secrets/delete", { key: "API_KEY", reason: "old" }],
+  ["secrets.delete", "POST", "/api/secrets/delete", { key: "API_KEY" }],
   ["secrets.delete", "POST", "/api/secrets/delete", { key: "API_KEY" }],
   ["privileges.grant", "POST", "/api/privileges/my_pack/grant/host.execute", { config: ["handler_a"] }],
   ["privileges.list", "GET", "/api/privileges"],

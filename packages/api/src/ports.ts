@@ -139,7 +139,8 @@ export interface SecretsPort {
   list(): Soon<SecretListing>;
   /** `value` stands in no answer, error, log or audit entry. */
   set(key: SecretKey, value: string, actor: string): Soon<SecretSetAnswer>;
-  delete(key: SecretKey, reason: string | undefined, actor: string): Soon<unknown>;
+  /** @throws RumiError `secrets.not_found` when it never existed */
+  delete(key: SecretKey, actor: string): Soon<unknown>;
   /** Seals every secret under a new key. */
   rotateKey(actor: string): Soon<SecretKeyRotated>;
 }

@@ -24,12 +24,16 @@ export function addSecretVerbs(program: Command, act: Act): void {
       }
       const rows = secrets.map((one) => [
         one.key,
-        one.deleted ? "deleted" : one.masked,
+        one.unreadable === true ? "UNREADABLE" : one.deleted ? "deleted" : one.masked,
         one.updated_at ?? one.created_at ?? "-",
         one.last_used_at ?? "-",
       ]);
       if (rows.length === 0) session.line(session.say("secret.none"));
-      else for (const line of table(["KEY", "VALUE", "CHANGED", "LAST USED"], rows)) session.line(line);
+      else
+        for (const [index, line] of table(["KEY", "VALUE", "CHANGED", "LAST USED"], rows).entries())
+          session.line(secrets[index - 1]?.unreadable === true ? session.red(line) : line);
+      const broken = secrets.find((one) => one.unreadable === true);
+      if (broken !== undefined) session.line(`  ${session.say("cli.remedy")}: rumi secret set ${packLine(broken.key)}`);
     }),
   );
 
@@ -48,16 +52,12 @@ export function addSecretVerbs(program: Command, act: Act): void {
     },
   );
 
-  act(
-    secret.command("delete <key>").alias("rm").description("delete a secret").option("--reason <text>", "kept in the journal"),
-    async (session, [key = ""], options) => {
-      assertKey(session, key);
-      const reason = typeof options["reason"] === "string" ? { reason: options["reason"] } : {};
-      return session.finish(await session.client.call("secrets.delete", { body: { key, ...reason } }), () => {
-        session.line(session.say("secret.deleted", { key }));
-      });
-    },
-  );
+  act(secret.command("delete <key>").alias("rm").description("delete a secret"), async (session, [key = ""]) => {
+    assertKey(session, key);
+    return session.finish(await session.client.call("secrets.delete", { body: { key } }), () => {
+      session.line(session.say("secret.deleted", { key }));
+    });
+  });
 
   act(
     secret

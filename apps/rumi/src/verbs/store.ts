@@ -95,14 +95,14 @@ export function addStoreVerbs(program: Command, act: Act): void {
       .command(`${verb} <store> <pack>`)
       .description(verb === "share" ? "let another pack use a pack's store; it needs a grant as well" : "take a share back")
       .option("--owner <pack>", "whose store it is; looked up without this");
-    if (verb === "share") command.option("--write", "not only read");
+    if (verb === "share") command.option("--mode <mode>", "read, or read_write", "read");
     act(command, async (session, [id = "", pack = ""], options) => {
       const owner = typeof options["owner"] === "string" ? options["owner"] : await ownerOf(session, id);
       if (typeof owner === "number") return owner;
       const sides = { store_id: id, provider_pack_id: owner, consumer_pack_id: pack };
       const answer =
         verb === "share"
-          ? await session.client.call("stores.share", { body: { ...sides, mode: options["write"] === true ? "read_write" : "read" } })
+          ? await session.client.call("stores.share", { body: { ...sides, mode: options["mode"] as "read" } })
           : await session.client.call("stores.unshare", { body: sides });
       return session.finish(answer, ({ entries }) => {
         showShares(

@@ -65,7 +65,7 @@ export const secretRoutes = [
     faults: FAULTS,
     data: SecretDeleted,
     handler: async ({ body }, { deps, caller }) => {
-      await deps.secrets.delete(body.key, body.reason, caller.actor);
+      await deps.secrets.delete(body.key, caller.actor);
       return { key: body.key, deleted: true };
     },
   }),

@@ -13,6 +13,8 @@ export const SecretView = v.object({
   updated_at: v.optional(v.nullable(v.string())),
   deleted_at: v.optional(v.nullable(v.string())),
   last_used_at: v.optional(v.nullable(v.string())),
+  /** Set when the file cannot be believed or decrypted. */
+  unreadable: v.optional(v.boolean()),
 });
 export type SecretView = v.InferOutput<typeof SecretView>;
 
@@ -35,7 +37,7 @@ export interface SecretListing {
 export const SecretSetBody = v.strictObject({ key: SecretKey, value: v.string() });
 export const SecretSetAnswer = v.object({ key: v.string(), created: v.boolean(), warnings: list(v.unknown()) });
 export type SecretSetAnswer = v.InferOutput<typeof SecretSetAnswer>;
-export const SecretDeleteBody = v.strictObject({ key: SecretKey, reason: v.optional(Note) });
+export const SecretDeleteBody = v.strictObject({ key: SecretKey });
 export const SecretDeleted = v.object({ key: v.string(), deleted: v.boolean() });
 /** How many secrets are sealed under the new key. */
 export const SecretKeyRotated = v.object({ rotated: v.number() });
