@@ -273,3 +273,39 @@ test("T15 an index stands before the first signed file, so that a crash between 
   const files = new SignedFiles({ keyring: h.keyring, indexPath: h.at("revisions.json") });
   await files.load({ mustExist: true });
 });
+
+test("a sealed file is read at its newest revision only; the index catches up after a crash", async () => {
+  await using h = await home();
+  const files = await h.open();
+  const path = h.at("box.json");
+  const open = (value: unknown): { rev: number; value: string } | null => {
+    const { rev, text } = value as { rev?: number; text?: string };
+    return rev === undefined || text === undefined ? null : { rev, value: text };
+  };
+  const write = (text: string): Promise<number> => files.writeSealed({ kind: "box", name: "a", path, open }, (rev) => ({ rev, text }));
+  const read = (): ReturnType<typeof files.readSealed<string>> => files.readSealed("box", "a", path, open);
+  expect(await read()).toEqual({ state: "absent" });
+  expect(await write("one")).toBe(1);
+  const old = await readFile(path);
+  expect(await write("two")).toBe(2);
+  expect(await read()).toEqual({ state: "ok", value: "two", rev: 2 });
+  expect(files.names("box")).toEqual(["a"]);
+  await writeFile(path, old);
+  expect(await read()).toEqual({ state: "tampered", reason: "replayed" });
+  await writeFile(path, "{}");
+  expect(await read()).toEqual({ state: "tampered", reason: "bad_signature" });
+  await writeFile(path, JSON.stringify({ rev: 4, text: "four" }));
+  expect(await read()).toEqual({ state: "tampered", reason: "revision_ahead" });
+  await writeFile(path, JSON.stringify({ rev: 3, text: "three" }));
+  expect(await read()).toEqual({ state: "ok", value: "three", rev: 3 });
+  await rm(path);
+  expect(await read()).toEqual({ state: "tampered", reason: "missing" });
+  expect(await write("again")).toBe(4);
+  const refused = files.writeSealed(
+    { kind: "box", name: "a", path, open },
+    (rev) => ({ rev, text: "never" }),
+    () => Promise.reject(new Error("no audit")),
+  );
+  await expect(refused).rejects.toThrow("no audit");
+  expect(await read()).toEqual({ state: "ok", value: "again", rev: 4 });
+});
