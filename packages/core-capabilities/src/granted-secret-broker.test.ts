@@ -46,14 +46,15 @@ const parts = (over: Partial<RequestParts> = {}): RequestParts => ({
   body: null,
   ...over,
 });
-const fill = (asked: RequestParts, over: { host?: string; secure?: boolean; principal?: PackId } = {}) =>
+const ask = (asked: RequestParts, over: { host?: string; secure?: boolean; principal?: PackId } = {}) =>
+  // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- a broker is no array
   broker.fill({ principal: ALPHA, host: HOST, port: 443, secure: true, ...over }, asked);
 
 test("T63 a granted key is put into a header for its host, and named for the audit", async () => {
   await give({ allowed_bindings: [`KEY@${HOST}`] });
   expect(broker.keys(parts())).toEqual(["KEY"]);
   expect(broker.keys(parts({ headers: [["a", "b"]] }))).toEqual([]);
-  expect(await fill(parts())).toEqual({
+  expect(await ask(parts())).toEqual({
     allowed: true,
     keys: ["KEY"],
     parts: { target: "/v1", headers: [["authorization", `Bearer ${VALUE}`]], body: null },
@@ -67,17 +68,17 @@ test("T65 other host, plain http, slot and key that are not granted, and what ca
   await store.set("OTHER", "another-value", "operator");
   const header = (key: string): RequestParts => parts({ headers: [["x", `{{secret:${key}}}`]] });
   const refused = [
-    await fill(parts(), { host: "evil.example.com" }),
-    await fill(parts(), { host: `x.${HOST}` }),
-    await fill(parts(), { secure: false }),
-    await fill(parts(), { principal: "beta" as PackId }),
-    await fill(parts({ headers: [], target: "/v1?k={{secret:KEY}}" })),
-    await fill(parts({ headers: [], body: Buffer.from("{{secret:KEY}}") })),
-    await fill(header("LINES")),
-    await fill(header("SHORT")),
-    await fill(header("OTHER")),
-    await fill(header("GONE")),
-    await fill(parts({ headers: Array.from({ length: 9 }, (_, n) => [`h${n}`, "{{secret:KEY}}"] as const) })),
+    await ask(parts(), { host: "evil.example.com" }),
+    await ask(parts(), { host: `x.${HOST}` }),
+    await ask(parts(), { secure: false }),
+    await ask(parts(), { principal: "beta" as PackId }),
+    await ask(parts({ headers: [], target: "/v1?k={{secret:KEY}}" })),
+    await ask(parts({ headers: [], body: Buffer.from("{{secret:KEY}}") })),
+    await ask(header("LINES")),
+    await ask(header("SHORT")),
+    await ask(header("OTHER")),
+    await ask(header("GONE")),
+    await ask(parts({ headers: Array.from({ length: 9 }, (_, n) => [`h${n}`, "{{secret:KEY}}"] as const) })),
   ];
   for (const outcome of refused) {
     expect(outcome).toMatchObject({ allowed: false, error: "Access denied or secret not found" });
@@ -99,20 +100,20 @@ test("more placeholders than are allowed count as some, so that the request is j
 test("granted slots are filled: query and body", async () => {
   await give({ allowed_bindings: [`KEY@${HOST}`], allowed_slots: ["query", "body"] });
   const asked = parts({ headers: [["content-type", "text/plain"]], target: "/v1?k={{secret:KEY}}", body: Buffer.from("k {{secret:KEY}}") });
-  const outcome = await fill(asked);
+  const outcome = await ask(asked);
   if (!outcome.allowed) throw new Error(outcome.reason);
   expect(outcome.parts.target).toBe(`/v1?k=${VALUE}`);
   expect(Buffer.from(outcome.parts.body ?? []).toString()).toBe(`k ${VALUE}`);
-  expect(await fill(parts())).toMatchObject({ allowed: false });
+  expect(await ask(parts())).toMatchObject({ allowed: false });
 });
 
 test("every level must hold the binding, and limits on uses count", async () => {
   await give({ allowed_bindings: [`KEY@${HOST}`] }, "alpha__child");
   const child = "alpha__child" as PackId;
-  expect(await fill(parts(), { principal: child })).toMatchObject({ allowed: false });
+  expect(await ask(parts(), { principal: child })).toMatchObject({ allowed: false });
   await give({ allowed_bindings: [`KEY@${HOST}`], max_uses: 1 });
-  expect(await fill(parts(), { principal: child })).toMatchObject({ allowed: true });
-  expect(await fill(parts(), { principal: child })).toMatchObject({
+  expect(await ask(parts(), { principal: child })).toMatchObject({ allowed: true });
+  expect(await ask(parts(), { principal: child })).toMatchObject({
     allowed: false,
     reason: "a limit of the grant secrets.use is reached",
   });
@@ -133,7 +134,7 @@ test("T64 what comes back is scrubbed for the bound host, brokered or not, and a
   expect(scrubbed()).not.toContain("Zq83hdkW");
   expect(scrubbed("other.org")).toBeNull();
   expect(scrubbed(HOST, "beta" as PackId)).toBeNull();
-  expect(await fill(parts())).toMatchObject({ allowed: true });
+  expect(await ask(parts())).toMatchObject({ allowed: true });
   await book.grants.revoke({ principal_id: "alpha", permission_id: "secrets.use", actor: "operator" });
   expect(scrubbed()).not.toContain("Zq83hdkW");
   expect(scrubbed("x.example.com")).toBeNull();
@@ -150,6 +151,6 @@ test("T67 five guesses that came back suspend the binding for this pack", async 
     scrubber?.push(Buffer.from(`guess ${VALUE.slice(8 + guess, 17 + guess)} of many`));
     scrubber?.end();
   }
-  expect(await fill(parts())).toMatchObject({ allowed: false, error: "Access denied or secret not found" });
-  expect(await fill(parts(), { principal: "beta" as PackId })).toMatchObject({ allowed: true });
+  expect(await ask(parts())).toMatchObject({ allowed: false, error: "Access denied or secret not found" });
+  expect(await ask(parts(), { principal: "beta" as PackId })).toMatchObject({ allowed: true });
 });

@@ -7,8 +7,8 @@ import { readPack } from "@rumi/pack-manifest";
 import { containedPath, ensureFolder, hashTree, removeTree, writeFileAtomic } from "@rumi/safe-files";
 import type { SignedFiles, TreeListing } from "@rumi/safe-files";
 
-/** Proposals and imports that may wait at once. Source: page "Trust", section 13. */
-const MAX_STAGINGS = 50;
+/** Trees in staging before packs may propose nothing more: of the 50 places (page "Trust", section 13) the last are the operator's. */
+const MAX_STAGINGS = 40;
 
 /** Why nothing was staged, in the words of the pack that asked. */
 export class StagingRefusal extends Error {

@@ -104,6 +104,6 @@ test("sizes, counts and waiting proposals are bounded", async () => {
   expect(await propose(big)).toMatchObject({ error_type: "payload_too_large" });
   const many = Array.from({ length: 101 }, (_, n) => ({ file_path: `f${n}`, content: "" }));
   expect(await propose(many)).toMatchObject({ error_type: "validation_error" });
-  for (let n = 0; n < 50; n += 1) await mkdir(join(staging(), `s${n}`), { recursive: true });
+  for (let n = 0; n < 40; n += 1) await mkdir(join(staging(), `s${n}`), { recursive: true });
   expect(await propose([{ file_path: "x", content: "x" }])).toMatchObject({ error_type: "quota_exceeded" });
 });

@@ -5,6 +5,7 @@ import type { TestApprovals } from "@rumi/approval/testing";
 import { RumiError, systemClock, systemRandom } from "@rumi/core";
 import { silentLogger } from "@rumi/core/testing";
 import { BlockInstanceSpecs, InstancePool, systemTimers } from "@rumi/pack-runtime";
+import type { Gateway } from "@rumi/pack-runtime";
 import { runnerRoot } from "@rumi/runner";
 import type { InstanceLimits } from "@rumi/sandbox";
 import { DockerSandbox } from "@rumi/sandbox-docker";
@@ -22,7 +23,10 @@ export interface SandboxHouse extends AsyncDisposable {
   approve(id: string, files: Readonly<Record<string, string>>): Promise<void>;
 }
 
-export async function openSandboxHouse(): Promise<SandboxHouse> {
+/** With `gateway`, the instances of the pool get their capability and egress sockets. */
+export async function openSandboxHouse(
+  gateway?: (home: TestApprovals, socketBase: string) => Gateway & AsyncDisposable,
+): Promise<SandboxHouse> {
   await using opening = new AsyncDisposableStack();
   const folder = opening.use(await temporaryFolder("rumi-cc-"));
   const home = opening.use(await openTestApprovals(folder.path));
@@ -41,6 +45,7 @@ export async function openSandboxHouse(): Promise<SandboxHouse> {
       { engineSocket: ENGINE_SOCKET, images: { python: IMAGE, node: NODE_IMAGE } },
     ),
   );
+  const sockets = gateway === undefined ? {} : { gateway: opening.use(gateway(home, socketBase)) };
   const pool = opening.use(
     new InstancePool({
       sandbox,
@@ -49,6 +54,7 @@ export async function openSandboxHouse(): Promise<SandboxHouse> {
         const verified = await home.approvals.verifySnapshot(seed.pack_id, seed.digest);
         if (!verified.allowed) throw new RumiError(verified.code, verified.reason);
       },
+      ...sockets,
       timers: systemTimers,
       clock: systemClock,
       logger: silentLogger,
