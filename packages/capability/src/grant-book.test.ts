@@ -142,7 +142,12 @@ test("T46 a batch of 51 grants nothing; one bad of three is counted and the othe
   await using home = await temporaryFolder();
   const { grants, events } = await openTestGrants(home.path);
   const good = { principal_id: "a", permission_id: "store.get", config: { allowed_store_ids: ["s"] } };
-  await expect(grants.batch(Array(51).fill(good), OPERATOR)).rejects.toMatchObject({ code: "capability.batch_too_large" });
+  await expect(
+    grants.batch(
+      Array.from({ length: 51 }, () => good),
+      OPERATOR,
+    ),
+  ).rejects.toMatchObject({ code: "capability.batch_too_large" });
   expect(grants.list()).toEqual({});
   const bad = { ...good, config: { allowed_store_ids: null } };
   const answer = await grants.batch([good, bad, { ...good, principal_id: "b" }], OPERATOR);
@@ -156,7 +161,12 @@ test("T46 a batch of 51 grants nothing; one bad of three is counted and the othe
   for (const odd of [null, 5, [], "x", { principal_id: 5 }, { ...good, actor: "root", extra: 1 }]) {
     expect(await grants.batch([odd], OPERATOR)).toMatchObject({ succeeded: 0, results: [{ code: "capability.invalid_config" }] });
   }
-  expect(await grants.batch(Array(50).fill(good), OPERATOR)).toMatchObject({ succeeded: 50 });
+  expect(
+    await grants.batch(
+      Array.from({ length: 50 }, () => good),
+      OPERATOR,
+    ),
+  ).toMatchObject({ succeeded: 50 });
 });
 
 test("T95 the audit log finds a grant, a refused grant, and a revoke by the operations guide's queries", async () => {

@@ -1,6 +1,5 @@
-import { isoTime, principalChain, SYSTEM_PRINCIPAL } from "@rumi/core";
-import type { AuditSink, Clock, Decision, DiagnosticsSink, JsonObject, PackId, PermissionId } from "@rumi/core";
-import { RumiError } from "@rumi/core";
+import { isoTime, RumiError } from "@rumi/core";
+import type { AuditSink, Clock, Decision, DiagnosticsSink, PackId, PermissionId } from "@rumi/core";
 import { SafeFilesError } from "@rumi/safe-files";
 import type { SignedFiles } from "@rumi/safe-files";
 import { CapabilityError, type CapabilityErrorCode } from "./errors.ts";
@@ -8,26 +7,21 @@ import type { BatchAnswer, Grant, GrantAnswer, GrantAsk, GrantChange, GrantRecor
 import { checkAsk, findSpec, parsePrincipal, type CheckedAsk } from "./grant-ask.ts";
 import { permissionEvent, permissionType, refuse, type RightFacts } from "./grant-events.ts";
 import { folderOf, GRANT_FOLDERS, GrantFiles, type GrantFolder } from "./grant-files.ts";
-import type { GrantSpecs } from "./grant-specs.ts";
+import { grantWarnings, undeclaredOf, viewGrant, type GrantViewDeps } from "./grant-views.ts";
+import { decideGrant } from "./grant-decision.ts";
 import { HeldGrants, type EffectiveGrant, type FoldState } from "./held-grants.ts";
-import type { DeclaredRights } from "./ports.ts";
-import { undeclaredParts } from "./undeclared.ts";
-import type { UseCounters } from "./use-counters.ts";
+import { TamperedGrants } from "./tampered-grants.ts";
 
 /** Most grants of one batch. Source: page "Trust", section 6. */
 export const MAX_BATCH = 50;
 
-export interface GrantBookDeps {
+export interface GrantBookDeps extends GrantViewDeps {
   /** Loaded already. */
   readonly signed: SignedFiles;
   readonly userData: string;
   readonly audit: AuditSink;
   readonly diagnostics: DiagnosticsSink;
   readonly clock: Clock;
-  readonly declared: DeclaredRights;
-  readonly isKnownPack: (id: PackId) => boolean;
-  readonly specs: GrantSpecs;
-  readonly uses: UseCounters;
 }
 
 /** What `grant` refuses with. */
@@ -41,8 +35,7 @@ export class GrantBook {
   readonly #deps: GrantBookDeps;
   readonly #files: GrantFiles;
   readonly #held: HeldGrants;
-  /** `folder/principal` of files that are not to be believed. */
-  readonly #tampered = new Map<string, { readonly folder: GrantFolder; readonly principal: PackId }>();
+  readonly #tampered: TamperedGrants;
   /** Grants whose end was told. */
   readonly #ended = new Set<GrantRecord>();
   readonly #listeners = new Set<(change: GrantChange) => void>();
@@ -52,6 +45,7 @@ export class GrantBook {
     this.#deps = deps;
     this.#files = new GrantFiles(deps);
     this.#held = new HeldGrants(deps);
+    this.#tampered = new TamperedGrants(deps);
   }
 
   /** Reads every file. A tampered one is told, and its principal holds nothing of that folder until `reset`. */
@@ -95,7 +89,7 @@ export class GrantBook {
       const { principal, gone } = await this.#orRefuse(action, facts, () => {
         const holder = parsePrincipal(ask.principal_id);
         const permission = all ? null : findSpec(ask.permission_id, this.#deps.specs).permission_id;
-        for (const folder of permission === null ? GRANT_FOLDERS : [folderOf(permission)]) this.#assertIntact(folder, holder);
+        for (const folder of permission === null ? GRANT_FOLDERS : [folderOf(permission)]) this.#tampered.assertIntact(folder, holder);
         const held = this.#held.of(holder).filter((grant) => permission === null || grant.permission_id === permission);
         if (held.length === 0) throw notFound(`${holder} holds no grant of ${permission ?? "anything"}`);
         return { principal: holder, gone: held };
@@ -134,17 +128,16 @@ export class GrantBook {
       const facts = this.#facts(principalId, "*", actor);
       const principal = await this.#orRefuse("reset", facts, () => {
         const holder = parsePrincipal(principalId);
-        if (GRANT_FOLDERS.every((folder) => !this.#isTampered(folder, holder))) {
+        if (GRANT_FOLDERS.every((folder) => !this.#tampered.has(folder, holder))) {
           throw notFound(`the grants of ${holder} are intact; rights are taken with revoke`);
         }
         return holder;
       });
-      const reset = GRANT_FOLDERS.filter((folder) => this.#isTampered(folder, principal));
+      const reset = GRANT_FOLDERS.filter((folder) => this.#tampered.has(folder, principal));
       for (const folder of reset) {
         const event = permissionEvent("reset", { ...facts, permission_type: folder === "network" ? "network_grant" : "capability_grant" });
         await this.#files.write(folder, principal, [], () => this.#deps.audit.record(event));
-        this.#tampered.delete(`${folder}/${principal}`);
-        this.#report(folder, principal, "ok", "reset by the operator");
+        this.#tampered.clear(folder, principal);
       }
       return { principal_id: principal, reset };
     });
@@ -153,34 +146,18 @@ export class GrantBook {
   /** Every grant, network too, by principal; expired ones are still there. */
   list(principal?: string): Record<string, Grant[]> {
     const wanted = this.#held.principals().filter((id) => principal === undefined || id === principal);
-    return Object.fromEntries(wanted.map((id) => [id, this.#held.of(id).map((grant) => this.#view(id, grant))]));
+    return Object.fromEntries(wanted.map((id) => [id, this.#held.of(id).map((grant) => viewGrant(this.#deps, id, grant))]));
   }
 
   /** Principals whose files are not to be believed, with the folder of each. */
   tampered(): { readonly principal_id: PackId; readonly folder: GrantFolder }[] {
-    return [...this.#tampered.values()].map(({ principal, folder }) => ({ principal_id: principal, folder }));
+    return this.#tampered.list();
   }
 
   /** What all levels together allow now; expiry is judged now. `permission` may be an alias. Memory only, microseconds. */
   effective(principal: PackId, permission: PermissionId): Decision<EffectiveGrant, CapabilityErrorCode> {
     const spec = this.#deps.specs.find(permission);
-    const fold = this.fold(principal, spec.permission_id);
-    const remedy = remedyFor(fold.state === "missing" || fold.state === "expired" ? fold.principal : principal, spec.permission_id);
-    switch (fold.state) {
-      case "missing":
-        return no("capability.permission_denied", `${fold.principal} holds no grant of ${spec.permission_id}`, remedy);
-      case "expired": {
-        const until = fold.grant.expires_at ?? "";
-        return no("capability.grant_expired", `the grant of ${spec.permission_id} to ${fold.principal} ended ${until}`, remedy);
-      }
-      case "conflict":
-        return no("capability.config_conflict", `the levels of ${principal} disagree on ${fold.conflict} of ${spec.permission_id}`, remedy);
-      default: {
-        const nothing = spec.nothing(fold.config);
-        if (nothing === null) return { allowed: true, permission_id: fold.permission_id, config: fold.config, levels: fold.levels };
-        return no("capability.permission_denied", `${nothing} over the levels of ${principal} in ${spec.permission_id}`, remedy);
-      }
-    }
+    return decideGrant(spec, principal, this.fold(principal, spec.permission_id));
   }
 
   /** How a right stands, for those who name the reason in their own words. `permission` is no alias. */
@@ -210,9 +187,9 @@ export class GrantBook {
     const { permission_id } = spec;
     const folder = folderOf(permission_id);
     const facts = this.#facts(principal, permission_id, actor);
-    await this.#orRefuse("grant", facts, () => this.#assertIntact(folder, principal));
+    await this.#orRefuse("grant", facts, () => this.#tampered.assertIntact(folder, principal));
     const before = this.#held.get(principal, permission_id);
-    const undeclared = this.#undeclared(principal, permission_id, config);
+    const undeclared = undeclaredOf(this.#deps, principal, permission_id, config);
     const grant: GrantRecord = {
       permission_id,
       config,
@@ -229,8 +206,17 @@ export class GrantBook {
     await this.#files.write(folder, principal, [...others, grant], () => audit.record(event));
     this.#held.put(principal, folder, [...others, grant]);
     this.#tell({ principal_id: principal, permission_id });
-    const warnings = [...checked.warnings, ...this.#warnings(principal, permission_id, undeclared)];
-    return { principal_id: principal, permission_id, granted: true, config, grant: this.#view(principal, grant), undeclared, warnings };
+    const holds = (level: PackId): boolean => this.#held.get(level, permission_id) !== undefined;
+    const warnings = [...checked.warnings, ...grantWarnings(this.#deps, principal, grant, holds)];
+    return {
+      principal_id: principal,
+      permission_id,
+      granted: true,
+      config,
+      grant: viewGrant(this.#deps, principal, grant),
+      undeclared,
+      warnings,
+    };
   }
 
   async #take(
@@ -270,31 +256,7 @@ export class GrantBook {
   async #read(folder: GrantFolder, principal: PackId): Promise<void> {
     const stored = await this.#files.read(folder, principal);
     this.#held.put(principal, folder, stored.state === "ok" ? stored.grants : []);
-    if (stored.state !== "tampered") {
-      this.#tampered.delete(`${folder}/${principal}`);
-      return;
-    }
-    this.#tampered.set(`${folder}/${principal}`, { folder, principal });
-    this.#report(folder, principal, "failed", `the file of grants counts for nothing: ${stored.reason}`);
-    const details = { kind: folder === "network" ? "network" : "grants", id: principal, reason: stored.reason };
-    const event = { category: "security", severity: "critical", action: "record_tampered", success: false } as const;
-    await this.#deps.audit.record({ ...event, owner_pack: principal, rejection_reason: stored.reason, details });
-  }
-
-  #report(folder: GrantFolder, principal: PackId, status: "ok" | "failed", message: string): void {
-    const part = { kind: "grants", id: `${folder}/${principal}`, status, message };
-    const fault = { code: "safe_files.record_tampered", remedy: `rumi grant reset ${principal}` };
-    this.#deps.diagnostics.report(status === "ok" ? part : { ...part, ...fault });
-  }
-
-  #isTampered(folder: GrantFolder, principal: PackId): boolean {
-    return this.#tampered.has(`${folder}/${principal}`);
-  }
-
-  #assertIntact(folder: GrantFolder, principal: PackId): void {
-    if (!this.#isTampered(folder, principal)) return;
-    const message = `the file of grants of ${principal} was tampered with`;
-    throw new SafeFilesError("safe_files.record_tampered", message, { remedy: `rumi grant reset ${principal}` });
+    if (stored.state === "tampered") await this.#tampered.add(folder, principal, stored.reason);
   }
 
   /** Audits what `check` refuses. */
@@ -315,29 +277,6 @@ export class GrantBook {
       permission_id,
       actor,
     };
-  }
-
-  #view(principal: PackId, grant: GrantRecord): Grant {
-    const usedAt = this.#deps.uses.lastUsedAt(principal, grant.permission_id);
-    const undeclared = this.#undeclared(principal, grant.permission_id, grant.config);
-    return { ...grant, undeclared, last_used_at: usedAt === null ? null : isoTime(usedAt) };
-  }
-
-  /** Official and shared flows declare nothing: what they hold is the operator's own wish. */
-  #undeclared(principal: PackId, permission: PermissionId, config: JsonObject): string[] {
-    if (principal === SYSTEM_PRINCIPAL) return [];
-    return undeclaredParts(this.#deps.specs.find(permission), config, this.#deps.declared.declared(principal)?.get(permission));
-  }
-
-  #warnings(principal: PackId, permission: PermissionId, undeclared: readonly string[]): string[] {
-    const { isKnownPack, specs } = this.#deps;
-    const without = principalChain(principal).find((level) => this.#held.get(level, permission) === undefined);
-    return [
-      ...(principal === SYSTEM_PRINCIPAL || isKnownPack(principal) ? [] : [`there is no pack ${principal}; the grant waits for it`]),
-      ...(specs.isKnown(permission) ? [] : [`nothing provides ${permission}; the grant waits for its handler`]),
-      ...(without === undefined ? [] : [`${without} holds no grant of ${permission}: until it does, neither does ${principal}`]),
-      ...(undeclared.length === 0 ? [] : [`the pack does not ask for this: ${undeclared.join(", ").slice(0, 1000)}`]),
-    ];
   }
 
   /** Once per grant, when somebody asks after its end. */
@@ -361,16 +300,6 @@ export class GrantBook {
     this.#writing = turn.catch(() => undefined);
     return turn;
   }
-}
-
-/** The one command that gives a right. */
-function remedyFor(principal: PackId, permission: PermissionId): string {
-  if (permission === "network.egress") return `rumi network grant ${principal}`;
-  return permission.startsWith("secrets.") ? `rumi secret grant ${principal}` : `rumi grant add ${principal} ${permission}`;
-}
-
-function no(code: CapabilityErrorCode, reason: string, remedy: string): Decision<EffectiveGrant, CapabilityErrorCode> {
-  return { allowed: false, code, reason, remedy };
 }
 
 function notFound(message: string): CapabilityError {

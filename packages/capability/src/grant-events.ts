@@ -1,5 +1,4 @@
-import { RumiError } from "@rumi/core";
-import type { AuditEvent, AuditSink, JsonObject } from "@rumi/core";
+import type { AuditEvent, AuditSink, JsonObject, RumiError } from "@rumi/core";
 
 /** What kind of right a permission is, in the words of the audit log (page "Trust", section 15). */
 export function permissionType(permission: string): string {

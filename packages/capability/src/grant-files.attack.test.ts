@@ -41,9 +41,14 @@ const EDITS: readonly [string, (file: string) => Promise<void>][] = [
   ["null", (file) => writeFile(file, "null")],
   ["__proto__ inside", async (file) => writeFile(file, (await readFile(file, "utf8")).replace("{", '{"__proto__":{"x":1},'))],
   ["a key twice", async (file) => writeFile(file, (await readFile(file, "utf8")).replace("{", '{"principal_id":"a",'))],
-  ["a folder in its place", async (file) => (await rm(file), void (await mkdir(file)))],
+  ["a folder in its place", (file) => replaceByFolder(file)],
   ["b's file over it", (file) => copyFile(join(dirname(file), "b.json"), file)],
 ];
+
+async function replaceByFolder(file: string): Promise<void> {
+  await rm(file);
+  await mkdir(file);
+}
 
 async function edit(file: string, change: (value: Record<string, unknown>) => void): Promise<void> {
   const value = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
@@ -192,7 +197,7 @@ test("a grant is in the audit log before it is on disk, and on disk before it ho
 test("acts that come at once do not lose each other", async () => {
   await using home = await temporaryFolder();
   const opened = await openTestGrants(home.path);
-  await Promise.all([..."cdefghij"].map((letter) => opened.give("a", `fs.${letter}`)));
+  await Promise.all(["c", "d", "e", "f", "g", "h", "i", "j"].map((letter) => opened.give("a", `fs.${letter}`)));
   expect(opened.grants.list("a").a).toHaveLength(8);
   expect((await openTestGrants(home.path)).grants.list("a").a).toHaveLength(8);
 });

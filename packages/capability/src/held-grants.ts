@@ -101,6 +101,6 @@ function endOf(grant: GrantRecord | undefined): number {
 
 function freeze<Value extends JsonValue>(value: Value): Value {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  for (const member of Object.values(value)) freeze(member as JsonValue);
+  for (const member of Object.values(value)) freeze(member);
   return Object.freeze(value);
 }

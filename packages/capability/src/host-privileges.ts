@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isoTime, PackId } from "@rumi/core";
-import type { AuditSink, Clock, DiagnosticsSink, JsonObject } from "@rumi/core";
+import type { AuditSink, Clock, DiagnosticsSink } from "@rumi/core";
 import type { SignedFiles } from "@rumi/safe-files";
 import * as v from "valibot";
 import { CapabilityError } from "./errors.ts";
@@ -123,8 +123,8 @@ export class HostPrivileges {
   }
 
   async #write(next: readonly Held[], action: "grant" | "revoke", held: Held, actor: string): Promise<void> {
-    const event = permissionEvent(action, facts(held.pack_id, held.privilege, actor), { config: held.config as JsonObject | null });
-    await this.#record.write({ privileges: next } as unknown as JsonObject, { ...event, severity: "warning" });
+    const event = permissionEvent(action, facts(held.pack_id, held.privilege, actor), { config: held.config });
+    await this.#record.write({ privileges: next }, { ...event, severity: "warning" });
     this.#held = next;
   }
 

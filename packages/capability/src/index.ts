@@ -4,6 +4,8 @@ export type { EffectiveGrant, FoldState } from "./held-grants.ts";
 export type { BatchAnswer, Grant, GrantAnswer, GrantAsk, GrantChange } from "./grant.ts";
 export { createGrantSpecs, GRANT_SPECS } from "./grant-specs.ts";
 export type { GrantSpec, GrantSpecs } from "./grant-specs.ts";
+export { planDeclaredGrants } from "./declared-grants.ts";
+export type { DeclaredGrant } from "./declared-grants.ts";
 export { foldGrants } from "./fold-grants.ts";
 export type { Folded } from "./fold-grants.ts";
 export { isBound, isListed } from "./pattern.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { FORBIDDEN_KEYS, isoTime, PackId, PermissionId } from "@rumi/core";
-import type { AuditSink, Clock, Decision, DiagnosticsSink, JsonObject } from "@rumi/core";
+import type { AuditSink, Clock, Decision, DiagnosticsSink } from "@rumi/core";
 import type { SignedFiles } from "@rumi/safe-files";
 import * as v from "valibot";
 import { CapabilityError, type CapabilityErrorCode } from "./errors.ts";
@@ -134,7 +134,7 @@ export class TrustStore {
     else next.set(handlerId, entries);
     const { sha256, slug } = entry;
     const event = permissionEvent(action, facts(entry.pack_id, entry.permission_id, actor), { handler_id: handlerId, slug, sha256 });
-    await this.#record.write({ handlers: Object.fromEntries(next) } as unknown as JsonObject, event);
+    await this.#record.write({ handlers: Object.fromEntries(next) }, event);
     this.#handlers = next;
   }
 

@@ -20,9 +20,12 @@ const base = mkdtempSync(join(tmpdir(), "rumi-uses-"));
 afterAll(() => rm(base, { recursive: true, force: true }));
 let opened = 0;
 
-describe("in memory", () => useCountersContract(() => new MemoryUseCounters()));
-describe("in SQLite", () =>
-  useCountersContract(() => SqliteUseCounters.open(join(base, `${opened++}`, "uses.db"), new MemoryDiagnostics())));
+describe("in memory", () => {
+  useCountersContract(() => new MemoryUseCounters());
+});
+describe("in SQLite", () => {
+  useCountersContract(() => SqliteUseCounters.open(join(base, `${opened++}`, "uses.db"), new MemoryDiagnostics()));
+});
 
 test("a use is on disk when it is given, and the last use when the counters are closed", async () => {
   await using home = await temporaryFolder();

@@ -30,6 +30,8 @@ export function fakeCapability(
 
 /** These powers and no others. */
 export function fakeSource(...capabilities: readonly Capability[]): CapabilitySource {
-  const byName = new Map(capabilities.flatMap((one) => [one.permission_id, ...(one.aliases ?? [])].map((name) => [name as string, one])));
+  const byName = new Map(
+    capabilities.flatMap((one) => [one.permission_id, ...(one.aliases ?? [])].map((name): [string, Capability] => [name, one])),
+  );
   return { find: (name) => byName.get(name) };
 }

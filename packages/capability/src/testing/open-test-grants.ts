@@ -30,9 +30,9 @@ export interface TestGrants {
   readonly diagnostics: MemoryDiagnostics;
   readonly clock: Clock;
   /** Grants as `operator`. */
-  give(principal: string, permission: string, config?: JsonObject, expires_at?: string): Promise<void>;
+  readonly give: (principal: string, permission: string, config?: JsonObject, expires_at?: string) => Promise<void>;
   /** Audit events of one category. */
-  events(category: AuditEvent["category"]): AuditEvent[];
+  readonly events: (category: AuditEvent["category"]) => AuditEvent[];
 }
 
 /** A gate that is open but for the packs that were closed. */
