@@ -1,12 +1,9 @@
 import { Buffer } from "node:buffer";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
-import { createServer } from "node:http";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
 import { openTestEgress, TRUSTED_CERTIFICATE, UNTRUSTED_CERTIFICATE } from "./testing/index.ts";
 import type { TestEgress } from "./testing/index.ts";
-
-void createServer;
 
 beforeAll(() => setDefaultCACertificates([...getCACertificates("bundled"), TRUSTED_CERTIFICATE.cert]));
 
@@ -28,7 +25,9 @@ test("a request over TLS reaches the checked address with the URL's name, and it
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       response.setHeader("X-A", ["1", "2"]);
-      response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks).toString() }));
+      response.end(
+        JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks).toString() }),
+      );
     });
   });
   const answer = await egress.ask({ method: "POST", url: `https://${HOST}/a/b?q=1#f`, headers: { "X-Own": "y" }, body: "hellö" });
@@ -59,7 +58,10 @@ test("a certificate that nobody vouches for, and one for another name, are refus
   await egress.net.https(443, (_request, response) => response.end("x"), UNTRUSTED_CERTIFICATE);
   await egress.net.https(8443, (_request, response) => response.end("x"));
   expect(await egress.ask({ method: "GET", url: `https://${HOST}/` })).toMatchObject({ success: false, error_type: "ssl_error" });
-  expect(await egress.ask({ method: "GET", url: "https://other.example:8443/" })).toMatchObject({ success: false, error_type: "ssl_error" });
+  expect(await egress.ask({ method: "GET", url: "https://other.example:8443/" })).toMatchObject({
+    success: false,
+    error_type: "ssl_error",
+  });
   expect(await egress.ask({ method: "GET", url: `https://${HOST}:8443/` })).toMatchObject({ success: true });
 });
 

@@ -22,6 +22,8 @@ export class TestNet implements AsyncDisposable {
   /** Addresses of names, asked anew at every lookup. */
   readonly names = new Map<string, readonly string[] | (() => readonly string[] | Promise<readonly string[]>)>();
   readonly looked: string[] = [];
+  /** Addresses at which nobody answers. */
+  readonly refuse = new Set<string>();
   readonly dialled: string[] = [];
   readonly #ports = new Map<number, number>();
   readonly #places: Place[] = [];
@@ -40,7 +42,7 @@ export class TestNet implements AsyncDisposable {
   readonly connect: Connector = async ({ address, port }, signal) => {
     this.dialled.push(`${address} ${port}`);
     const to = this.#ports.get(port) ?? this.#rest;
-    if (to === null) throw new Error("ECONNREFUSED");
+    if (to === null || this.refuse.has(address)) throw new Error("ECONNREFUSED");
     const socket = connect(to, "127.0.0.1");
     socket.on("error", () => undefined);
     await once(socket, "connect", { signal });
