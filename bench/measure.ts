@@ -16,7 +16,8 @@ export function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-function summarize(times: number[], elapsedMs: number | null): Samples {
+/** The times of single askings, in any order, which it sorts. `elapsedMs`: of all of them, unless they rested. */
+export function summarize(times: number[], elapsedMs: number | null): Samples {
   times.sort((a, b) => a - b);
   return {
     count: times.length,

@@ -46,7 +46,8 @@ export class Place implements AsyncDisposable {
     const place = new Place(await temporaryFolder("rumi-bench-"), adapter);
     await mkdir(join(place.folder, "s"), { mode: 0o700 });
     await mkdir(join(place.folder, "pack"));
-    for (const file of ["hello.py", "hello.mjs", "back.py"]) await copyFile(join(PROGRAMS, file), join(place.folder, "pack", file));
+    for (const file of ["hello.py", "hello.mjs", "back.py", "rights.py", "rights.mjs"])
+      await copyFile(join(PROGRAMS, file), join(place.folder, "pack", file));
     return place;
   }
 

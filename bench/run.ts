@@ -1,6 +1,6 @@
 // Measures the main paths beside the limits of the machine it runs on, in one run: `npm run bench`. Prints a table; asserts nothing.
 //
-//   [-- --only=raw,port,cold,memory,flow,http,bubblewrap,store] [--scale=1] [--json FILE]
+//   [-- --only=raw,port,rights,cold,memory,flow,http,bubblewrap,store,redaction] [--scale=1] [--json FILE]
 import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -13,11 +13,13 @@ import { flows } from "./sections/flows.ts";
 import { http } from "./sections/http.ts";
 import { memory } from "./sections/memory.ts";
 import { rawSocket } from "./sections/raw-socket.ts";
+import { redaction } from "./sections/redaction.ts";
+import { rights } from "./sections/rights.ts";
 import { sandboxPort } from "./sections/sandbox-port.ts";
 import { store } from "./sections/store.ts";
 import { compareWithTargets } from "./targets.ts";
 
-const SECTIONS = ["raw", "port", "cold", "memory", "flow", "http", "bubblewrap", "store"] as const;
+const SECTIONS = ["raw", "port", "rights", "cold", "memory", "flow", "http", "bubblewrap", "store", "redaction"] as const;
 
 const { values } = parseArgs({
   options: { only: { type: "string", default: SECTIONS.join(",") }, scale: { type: "string", default: "1" }, json: { type: "string" } },
@@ -49,6 +51,7 @@ if (version === null) {
   await using place = await Place.open();
   await section("raw", () => rawSocket(report, scale));
   await section("port", () => sandboxPort(report, place, scale));
+  await section("rights", () => rights(report, place, scale));
   await section("cold", () => cold(report, place, scale));
   await section("memory", () => memory(report, place));
   await section("flow", () => flows(report, place, scale));
@@ -56,6 +59,7 @@ if (version === null) {
 }
 
 await section("bubblewrap", () => bubblewrap(report, scale));
+await section("redaction", () => redaction(report, scale));
 await section("store", () => store(report, scale));
 
 compareWithTargets(report);

@@ -15,6 +15,8 @@ export function compareWithTargets(report: Report): void {
   report.target("docker run / Python isolated", p50("run.python") / p50("python"), "at least", 100, "x");
   report.target("Node reuse / raw round trip", p50("node.reuse") / p50("raw.node"), "at most", 4, "x");
   report.target("Node single-use, paced / raw paced round trip", p50("node.paced") / p50("raw.node.paced"), "at most", 8, "x");
+  report.target("use of a host power inside a call, Python", p50("rights.python"), "at most", 0.06, "ms");
+  report.target("use of a host power inside a call, Node reuse", p50("rights.node.reuse"), "at most", 0.06, "ms");
   report.target("cold first answer / engine create + start, Python", p50("cold.python") / p50("engine.python"), "at most", 2, "x");
   report.target("cold first answer / engine create + start, Node", p50("cold.node") / p50("engine.node"), "at most", 2, "x");
   report.target("flow of 40 isolated Python steps", p50("flow.40"), "at most", 100, "ms");
@@ -30,4 +32,7 @@ export function compareWithTargets(report: Report): void {
   report.target("store set, durable / bare SQLite, durable", p50("store.set") / p50("store.bare.set"), "at most", 1.5, "x");
   report.target("store list of 100 of 100,000 / bare SQLite", p50("store.list") / p50("store.bare.list"), "at most", 2, "x");
   report.target("store list by prefix / bare SQLite", p50("store.prefix") / p50("store.bare.prefix"), "at most", 2, "x");
+  report.target("redaction of log lines, 50 live secrets", value("redaction.line"), "at least", 200, "MB/s");
+  report.target("redaction of large texts, 50 live secrets", value("redaction.text"), "at least", 200, "MB/s");
+  report.target("redaction of large texts, names too", value("redaction.named"), "at least", 200, "MB/s");
 }

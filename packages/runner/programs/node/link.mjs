@@ -1,4 +1,6 @@
 // Connections to one of the daemon's sockets: kept, a request has one for itself, further requests wait for their turn.
+import { connect } from "node:net";
+
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 // Of one process to one socket: the daemon takes 32 of the whole instance.
 const MAX_CONNECTIONS = 8;
@@ -31,8 +33,8 @@ class Link {
   #body = null;
   #have = 0;
 
-  constructor(net, path) {
-    this.#socket = net.connect({ path });
+  constructor(path) {
+    this.#socket = connect({ path });
     this.#socket.on("data", (chunk) => this.#receive(chunk));
     this.#socket.on("error", (error) => this.#end(this.#failureOf(error)));
     this.#socket.on("end", () => this.#end(new Failed("protocol_error")));
@@ -152,7 +154,7 @@ export class Links {
       let said = link === null ? null : await answerOf(link, body, until);
       while (said === null || (said instanceof Failed && (said.stale || said.crowded) && performance.now() < until)) {
         if (said?.crowded === true) await new Promise((resolve) => setTimeout(resolve, CROWDED_MS));
-        link = await this.#connect();
+        link = new Link(this.#path);
         said = await answerOf(link, body, until);
       }
       if (said instanceof Failed) return { answer: null, errorType: said.errorType };
@@ -172,7 +174,7 @@ export class Links {
     let link = null;
     let keep = false;
     try {
-      link = await this.#connect();
+      link = new Link(this.#path);
       for await (const message of streamOf(link, body, limitMs)) {
         if (message instanceof Failed) {
           yield failure(message.errorType);
@@ -196,10 +198,6 @@ export class Links {
       if (link === undefined) return null;
       if (!link.ended) return link;
     }
-  }
-
-  async #connect() {
-    return new Link(await import("node:net"), this.#path);
   }
 
   #enter(limitMs) {
