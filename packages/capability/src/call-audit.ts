@@ -13,6 +13,9 @@ export interface RealReason {
 /** Refusals of one kind a minute that are each recorded; after them only the 2nd, 4th, 8th... more. */
 const RECORDED_REPEATS = 10;
 
+/** What a pack can be refused with at any speed: these come before, or from, the rate. */
+const FLOODS: ReadonlySet<string> = new Set(["rate_limited", "invalid_request", "protocol_error"]);
+
 const MAX_SHOWN = 256;
 
 /** Records what packs do with the socket. Texts of packs and of handlers go through `redact`. */
@@ -110,7 +113,7 @@ export class CallAudit {
 
   /** How many were left out since the last one that was recorded; null: leave this one out too. */
   #countRepeat(caller: InstanceCaller, errorType: string | null): number | null {
-    if (errorType !== "rate_limited" && errorType !== "invalid_request") return 0;
+    if (errorType === null || !FLOODS.has(errorType)) return 0;
     const key = `${caller.principal}/${errorType}`;
     if (this.#repeats.take(key, RECORDED_REPEATS, this.#clock.monotonic())) {
       const before = this.#repeated.get(key) ?? 0;

@@ -18,14 +18,9 @@ async function attacked(folder: string) {
 }
 
 const INVALID = { success: false, error: "Invalid request", error_type: "invalid_request" };
+const NO_OBJECT = { success: false, error: "Invalid request", error_type: "protocol_error" };
 
 const MALFORMED: readonly JsonValue[] = [
-  null,
-  5,
-  "fs.read",
-  true,
-  [],
-  [{ permission_id: "fs.read" }],
   {},
   { permission_id: null },
   { permission_id: 5 },
@@ -53,6 +48,9 @@ test("messages of no shape are invalid, reach no power, and change nothing for t
   const { call, give, read, events } = await attacked(home.path);
   await give("a", "fs.read");
   for (const [index, message] of MALFORMED.entries()) expect(await call(message), `message ${index}`).toMatchObject(INVALID);
+  for (const message of [null, 5, "fs.read", true, [], [{ permission_id: "fs.read" }]]) {
+    expect(await call(message), "T49").toMatchObject(NO_OBJECT);
+  }
   expect(read.used).toEqual([]);
   expect(await call({ permission_id: "fs.read" })).toMatchObject({ success: true });
   expect(events("permission").filter((event) => event.error_type === "invalid_request").length).toBeGreaterThanOrEqual(10);

@@ -234,6 +234,24 @@ test("rates: 600 by default, as the power says, as the settings say; unknown nam
   expect(await passes((count) => ({ permission_id: `no.such${count}` }), 700)).toBe(600);
 });
 
+test("the gate is asked for the very bytes that ask", async () => {
+  await using home = await temporaryFolder();
+  const opened = await openTestGrants(home.path);
+  await opened.give("a", "fs.read");
+  const asked: unknown[] = [];
+  const gate = {
+    gate: (packId: PackId, digest?: string): Decision<object, ErrorCode> => {
+      asked.push([packId, digest]);
+      return { allowed: false, code: "approval.digest_moved", reason: "other bytes were approved since" };
+    },
+  };
+  const broker = new CapabilityBroker({ ...opened, gate, source: fakeSource(fakeCapability("fs.read")), logger: silentLogger });
+  const owner = fakeOwner("a");
+  expect(await broker.handle({ permission_id: "fs.read" }, owner, new AbortController().signal)).toEqual(DENIED);
+  expect(asked).toEqual([["a", owner.caller().digest]]);
+  expect(opened.events("security").at(-1)).toMatchObject({ action: "approval.digest_moved" });
+});
+
 test("T53 an unknown and an ungranted permission are answered alike; the log tells them apart", async () => {
   await using home = await temporaryFolder();
   const { call, gate, give, events } = await setup(home.path, [fakeCapability("fs.read"), fakeCapability("fs.write")]);

@@ -1,4 +1,4 @@
-import { MAX_RESPONSE_BYTES } from "@rumi/core";
+import { isJsonObject, MAX_RESPONSE_BYTES } from "@rumi/core";
 import type { AuditSink, Clock, InstanceCaller, JsonObject, JsonValue, Logger, SocketOwner } from "@rumi/core";
 import * as v from "valibot";
 import { CallAudit, type RealReason } from "./call-audit.ts";
@@ -84,7 +84,8 @@ export class CapabilityBroker implements AsyncDisposable {
   async #handle(message: JsonValue, owner: SocketOwner, signal: AbortSignal): Promise<CapabilityAnswer> {
     const request = parseCapabilityRequest(message);
     if (typeof request === "string") {
-      const no = refusal("invalid_request", { code: "capability.invalid_request", reason: request });
+      const error_type = isJsonObject(message) ? "invalid_request" : "protocol_error";
+      const no = refusal(error_type, { code: `capability.${error_type}`, reason: request });
       await this.#audit.refused(owner.caller(), null, no.answer, no.why);
       return no.answer;
     }
