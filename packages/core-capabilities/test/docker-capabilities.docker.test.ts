@@ -76,6 +76,26 @@ test("it is cancelled with its caller", async () => {
   expect(await held.again().sweep()).toBe(0);
 });
 
+test("whenever it is cancelled while it is being made, nothing is left", async () => {
+  for (const afterMs of [0, 2, 5, 10, 20, 40, 80, 160]) {
+    const stop = new AbortController();
+    const running = use("docker.run", python("import time; time.sleep(60)"), { signal: stop.signal });
+    setTimeout(() => stop.abort(), afterMs);
+    expect(await running).toMatchObject({ ok: false, error_type: "cancelled" });
+    expect(await held.again().sweep()).toBe(0);
+  }
+});
+
+test("what is disposed while containers are being made takes them with it", async () => {
+  const making = Promise.all(
+    ["alpha", "beta"].map((principal) => use("docker.run", python("import time; time.sleep(60)", { detach: true }), { principal })),
+  );
+  await held.containers[Symbol.asyncDispose]();
+  expect(await held.again().sweep()).toBe(0);
+  await making;
+  expect(await held.again().sweep()).toBe(0);
+});
+
 test("an image that is not there is not pulled", async () => {
   expect(await use("docker.run", { image: "rumi-base-none:dev", command: ["true"] })).toMatchObject({ error_type: "image_missing" });
   expect(await use("docker.run", { image: IMAGE, command: ["/no/such/program"] })).toMatchObject({ error_type: "container_failed" });

@@ -85,8 +85,12 @@ beforeEach(async () => {
   const { approvals, audit, diagnostics } = house.home;
   const folder = cleanup.use(await temporaryFolder("rumi-powers-"));
   book = await openTestGrants(folder.path, { clock: systemClock });
-  const { containers } = containersOf();
+  const { containers, again } = containersOf();
   cleanup.use(containers);
+  cleanup.defer(async () => {
+    await containers[Symbol.asyncDispose]();
+    expect(await again().sweep()).toBe(0);
+  });
   const kv = cleanup.use(new MemoryKvStore());
   const registry = new StoreRegistry({ kv, signed: book.signed, userData: book.userData, audit, diagnostics, clock: systemClock });
   await registry.load();

@@ -247,15 +247,18 @@ export class DockerContainers implements AsyncDisposable {
     try {
       const missing = await this.#refuseEngine();
       const image = missing === null ? await this.#engine.image(request.image) : null;
-      if (missing !== null || image === null) {
+      const isLate = signal?.aborted === true || held.fate !== null;
+      if (missing !== null || image === null || isLate) {
         this.#drop(held);
+        if (isLate) return refused("cancelled", "cancelled before it was started");
         return missing ?? refused("image_missing", `there is no image ${request.image} here`);
       }
-      held.containerId = await this.#engine.create(held.name, this.#body(held.name, request, image), signal ?? undefined);
+      // Not given up half way: the engine may make a container whose creation nobody waits for.
+      held.containerId = await this.#engine.create(held.name, this.#body(held.name, request, image));
       await this.#begin(held, held.containerId, request.timeout_ms);
       return held;
     } catch (cause) {
-      if (held.containerId !== null) await this.#remove(held.containerId);
+      await this.#remove(held.containerId ?? held.name);
       this.#drop(held);
       if (signal?.aborted === true) return refused("cancelled", "cancelled before it was started");
       return this.#refusalOf(cause);
