@@ -10,8 +10,9 @@
 #
 # The last lines of stdout are what to export so that the container and end-to-end suites use this engine:
 #   eval "$(tools/runsc-up.sh | tail -2)"
-#   node tools/bootstrap.mjs test --projects=docker packages/sandbox-docker/test/reuse
-#   node tools/bootstrap.mjs test --projects=e2e apps/rumid/test/hostile
+#   node tools/bootstrap.mjs test --projects=docker contract escape      (both ways of calling: single-use, reuse)
+#   node tools/bootstrap.mjs test --projects=e2e apps/rumid/test/hostile (the hostile example packs over HTTP)
+# What is known to differ there stands in docs/threat-model.md.
 #
 # Settings (environment):
 #   RUMI_RUNSC_STATE        folders, log, socket and pid of the engine  (/var/tmp/rumi-runsc)
