@@ -383,16 +383,18 @@ export class DockerContainers implements AsyncDisposable {
     });
   }
 
-  /** The engine's own text may hold host paths: only its first words, and for the operator alone. */
+  /** The engine's own text may hold host paths: it is read, and told in words of ours. */
   #refusalOf(cause: unknown): ContainerRefused {
     if (!(cause instanceof EngineError)) {
-      return refused("failed", cause instanceof Error ? cause.message : "unknown");
+      this.#deps.logger.log("error", "a container of a pack failed inside", { error: String(cause) });
+      return refused("failed", "it failed inside the daemon");
     }
     if (cause.failure === "gone") {
       this.#facts = null;
       return refused("docker_required", "the Docker engine does not answer");
     }
-    return refused("failed", cause.message.slice(0, 300));
+    const isMissing = /no such file or directory|executable file not found/iu.test(cause.message);
+    return refused("failed", isMissing ? "the image holds no such program or folder" : `the engine refused it (${cause.failure})`);
   }
 }
 
