@@ -2,6 +2,7 @@ import type { Config } from "./config.ts";
 import { engineChecks } from "./doctor-engine.ts";
 import { homeChecks } from "./doctor-home.ts";
 import { machineChecks } from "./doctor-machine.ts";
+import { rightsChecks } from "./doctor-rights.ts";
 import type { Finding } from "./finding.ts";
 import { homePaths } from "./home.ts";
 import type { Output } from "./output.ts";
@@ -12,7 +13,7 @@ const MARKS = { ok: "ok  ", warn: "warn", fail: "FAIL" } as const;
 export async function runDoctor(config: Config, extent: "machine" | "all", output: Output): Promise<number> {
   const paths = homePaths(config.home, config.signingKeyFile);
   const findings: Finding[] = [...(await machineChecks(config, paths)), ...(await engineChecks(config, paths))];
-  if (extent === "all") findings.push(...(await homeChecks(config, paths)));
+  if (extent === "all") findings.push(...(await homeChecks(config, paths)), ...(await rightsChecks(config, paths)));
   for (const finding of findings) {
     output.line(`${MARKS[finding.status]}  ${finding.id.padEnd(18)} ${finding.message}`);
     if (finding.remedy !== null) output.line(`${" ".repeat(25)}${finding.remedy}`);
