@@ -1,3 +1,4 @@
+import { FORWARD_PROXY_ENV } from "@rumi/sandbox";
 import type { InstanceSpec } from "@rumi/sandbox";
 
 /** The search path of a block on the host: the system's, nothing of the operator's. */
@@ -10,12 +11,16 @@ export interface HostPlace {
   readonly runnerRoot: string;
 }
 
-/** The environment of a runner on the host: the container's names with host paths, and nothing of the daemon's own. Pure. */
+/**
+ * The environment of a runner on the host: the container's names with host paths, and nothing of the daemon's own. Pure.
+ * No forward proxy: without a network of its own an instance's port would be everybody's on this machine.
+ */
 export function hostEnvironment(spec: InstanceSpec, place: HostPlace): Record<string, string> {
   const packages = sourceOf(spec, "/pip-packages");
   const socket = (name: string): string => (spec.sockets[name] === undefined ? "" : `${spec.sockets[name]}/${name}.sock`);
+  const extra = Object.entries(spec.env).filter(([name]) => !Object.hasOwn(FORWARD_PROXY_ENV, name));
   return {
-    ...spec.env,
+    ...Object.fromEntries(extra),
     PATH,
     HOME: place.home,
     TMPDIR: place.home,

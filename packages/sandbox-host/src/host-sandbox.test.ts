@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "@rumi/core";
 import { silentLogger } from "@rumi/core/testing";
 import { runnerRoot } from "@rumi/runner";
+import { FORWARD_PROXY_ENV } from "@rumi/sandbox";
 import { contractFile, inScene, sandboxContract } from "@rumi/sandbox/testing";
 import type { SandboxHarness } from "@rumi/sandbox/testing";
 import { temporaryFolder } from "@rumi/testkit";
@@ -72,6 +73,20 @@ test.each([
   } finally {
     delete process.env[secret];
   }
+});
+
+test("the sockets are named by their path on the host, and there is no forward proxy", async () => {
+  await inScene(hostHarness, async (s) => {
+    const sockets = { capability: "/run/here/c", egress: "/run/here/e" };
+    const instance = await s.start("python", { mounts: await s.pack(SHOW), sockets, env: { ...FORWARD_PROXY_ENV, OTHER: "1" } });
+    const environment = (await s.value(instance, "blocks/show.py")) as Record<string, string>;
+    expect(environment).toMatchObject({
+      OTHER: "1",
+      RUMI_CAPABILITY_SOCKET: "/run/here/c/capability.sock",
+      RUMI_EGRESS_SOCKET: "/run/here/e/egress.sock",
+    });
+    expect(Object.keys(environment).filter((name) => /proxy/iu.test(name))).toEqual([]);
+  });
 });
 
 test("a process that left its group is ended with its instance", async () => {

@@ -48,6 +48,8 @@ export interface GatewayPlace extends AsyncDisposable {
   readonly egress: KeptEgress;
   readonly audit: MemoryAudit;
   readonly folder: string;
+  /** What the gateway opened, oldest first. */
+  readonly opened: readonly OpenGateway[];
   /** Another gateway over the same folders: a daemon that was started again. */
   again(options?: Partial<InstanceGatewayOptions>): InstanceGateway;
   open(pack?: string, mode?: ExecutionMode): Promise<OpenGateway>;
@@ -67,8 +69,16 @@ export async function gatewayPlace(options: Partial<InstanceGatewayOptions> = {}
       { capability: { base: join(folder.path, "s", "c") }, egress: { base: join(folder.path, "s", "e") }, ...options, ...over },
     );
   const gateway = again();
+  const opened: OpenGateway[] = [];
+  const open = gateway.open.bind(gateway);
+  gateway.open = async (...asked) => {
+    const pair = await open(...asked);
+    opened.push(pair);
+    return pair;
+  };
   return {
     gateway,
+    opened,
     capability,
     egress,
     audit,
