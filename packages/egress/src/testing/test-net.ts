@@ -21,6 +21,8 @@ interface Place {
 export class TestNet implements AsyncDisposable {
   /** Addresses of names, asked anew at every lookup. */
   readonly names = new Map<string, readonly string[] | (() => readonly string[] | Promise<readonly string[]>)>();
+  /** Addresses of every name that has none of its own. */
+  every: readonly string[] | null = null;
   readonly looked: string[] = [];
   /** Addresses at which nobody answers. */
   readonly refuse = new Set<string>();
@@ -33,8 +35,8 @@ export class TestNet implements AsyncDisposable {
   readonly resolver: Resolver = {
     resolve: async (host) => {
       this.looked.push(host);
-      const found = this.names.get(host);
-      if (found === undefined) throw new Error("ENOTFOUND");
+      const found = this.names.get(host) ?? this.every;
+      if (found === null) throw new Error("ENOTFOUND");
       return typeof found === "function" ? found() : found;
     },
   };
