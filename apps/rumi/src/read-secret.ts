@@ -58,7 +58,7 @@ export function readHidden(
         else if (character === "\u0004") {
           finish(null);
           return;
-        } else if (character === "\u007f" || character === "\b") line = [...line].slice(0, -1).join("");
+        } else if (character === "\u007f" || character === "\b") line = line.replace(/.$/su, "");
         else if (character === "\u0015") line = "";
         else if (line.length < MAX_BYTES) line += character;
       }

@@ -59,7 +59,7 @@ export function isHeld(held: JsonObject, planned: JsonObject): boolean {
 function holdsStar(value: JsonValue): boolean {
   if (typeof value === "string") return value === "*" || value.endsWith("@*");
   if (typeof value !== "object" || value === null) return false;
-  return Object.values(value).some((member) => holdsStar(member as JsonValue));
+  return Object.values(value).some((member) => holdsStar(member));
 }
 
 /** A private or local host, alone, as `KEY@host` or with a port. */

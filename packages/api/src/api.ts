@@ -239,7 +239,10 @@ interface PartFault {
 function parsePart(schema: Schema, value: unknown, fault: PartFault, row: Pick<Route, "confidential" | "faults"> = {}): never {
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output as never;
-  const fieldOf = (issue: v.BaseIssue<unknown>): string => String(issue.path?.[0]?.key ?? "");
+  const fieldOf = (issue: v.BaseIssue<unknown>): string => {
+    const key: unknown = issue.path?.[0]?.key;
+    return typeof key === "string" ? key : "";
+  };
   const first = parsed.issues[0];
   const own = Object.entries(row.faults ?? {}).find(([field]) => field === fieldOf(first))?.[1];
   const issues: RequestIssue[] = parsed.issues.slice(0, 20).map((issue) => ({

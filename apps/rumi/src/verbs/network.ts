@@ -59,7 +59,7 @@ export function addNetworkVerbs(program: Command, act: Act): void {
       const perMinute = wholeNumber(session, "--per-minute", options["perMinute"]) ?? base?.requests_per_minute;
       const wanted = {
         allowed_domains: union(base?.allowed_domains, domains),
-        allowed_ports: union(base?.allowed_ports, ports) as number[],
+        allowed_ports: union<string | number>(base?.allowed_ports, ports),
         ...listed("allow_private", union(base?.allow_private, privates)),
         ...listed("allowed_methods", methods.length > 0 ? methods.map((method) => method.toUpperCase()) : (base?.allowed_methods ?? [])),
         ...(perMinute === undefined ? {} : { requests_per_minute: perMinute }),

@@ -45,7 +45,7 @@ export function addSecretVerbs(program: Command, act: Act): void {
       if (session.world.interrupted.aborted) throw new UsageError(session.say("cli.interrupted"));
       if (value === null) throw new UsageError(session.say("secret.no_value"));
       return session.finish(await session.client.call("secrets.set", { body: { key, value } }), (done) => {
-        session.line(session.say(done.created ? "secret.created" : "secret.replaced", { key, length: [...value].length }));
+        session.line(session.say(done.created ? "secret.created" : "secret.replaced", { key, length: value.length }));
         showWarnings(session, done.warnings);
         session.line(`${session.say("cli.next")}: rumi secret grant PACK --use ${key}@HOST`);
       });

@@ -118,7 +118,8 @@ export class FakeRights {
       batch: (asks, actor) => {
         if (asks.length > MAX_BATCH) throw new RumiError("capability.batch_too_large", `a batch has at most ${MAX_BATCH} grants`);
         const results = asks.map((ask) => {
-          const names = { principal_id: String(ask["principal_id"] ?? ""), permission_id: String(ask["permission_id"] ?? "") };
+          const text = (value: unknown): string => (typeof value === "string" ? value : "");
+          const names = { principal_id: text(ask["principal_id"]), permission_id: text(ask["permission_id"]) };
           const parsed = v.safeParse(GrantBody, ask);
           if (!parsed.success) return { ...names, granted: false, code: "capability.invalid_config", error: "not valid" };
           try {
