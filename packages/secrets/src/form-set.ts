@@ -49,7 +49,7 @@ export class FormSet {
   }
 
   /** Where values show in any of the views, in raw places and no order. `cut`: the text's ends may have been cut off. */
-  find(views: readonly View[], cut = false): Hit[] {
+  find(views: Iterable<View>, cut = false): Hit[] {
     const hits: Hit[] = [];
     for (const view of views) {
       gather(view, this.#eights.scan(view.bytes, view.length, cut), this.#ownersOfEights, hits);

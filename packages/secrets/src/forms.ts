@@ -35,7 +35,7 @@ export function formsOf(value: string, piece: number): Form[] {
   add(wide, 2 * units);
   add(Buffer.from(wide).swap16(), 2 * units);
   if (bytes.length !== value.length) {
-    const turned = [...value].toReversed().join("");
+    const turned = Array.from(value).toReversed().join("");
     add(Buffer.from(turned), least);
     // UTF-8 that somebody took for Latin-1, and Latin-1 itself.
     add(Buffer.from(bytes.toString("latin1")), least);
@@ -57,7 +57,7 @@ function base64Forms(bytes: Buffer): Buffer[] {
 
 /** The fewest UTF-16 units in a row that say `least` UTF-8 bytes of `value`. */
 function leastCodeUnits(value: string, least: number): number {
-  const sizes = [...value].map((character) => ({ units: character.length, bytes: Buffer.byteLength(character) }));
+  const sizes = Array.from(value, (character) => ({ units: character.length, bytes: Buffer.byteLength(character) }));
   let fewest = value.length;
   let from = 0;
   let units = 0;

@@ -25,6 +25,8 @@ const MARKER = Buffer.from(REDACTED);
 export class LiveSecrets {
   readonly #values = new Map<SecretKey, readonly string[]>();
   #forms = new FormSet();
+  /** What `#forms` was made of. */
+  #added = new Set<string>();
   /** A value holds characters that begin escapes: texts are looked at more closely. */
   #escaping = false;
   /** Values in `#forms` that nobody asks for any more. */
@@ -41,7 +43,7 @@ export class LiveSecrets {
     this.#plans.clear();
     this.#forgotten += Math.max(0, now.length - 1 - OLD_VALUES);
     if (this.#forgotten > MAX_FORGOTTEN && this.#forgotten > this.#values.size) this.#rebuild();
-    else if (!before.includes(value)) this.#add(value);
+    else this.#add(value);
   }
 
   /** `text` without live values, in any of their forms. */
@@ -115,6 +117,8 @@ export class LiveSecrets {
   }
 
   #add(value: string): void {
+    if (this.#added.has(value)) return;
+    this.#added.add(value);
     this.#escaping ||= /[%\\&]/u.test(value);
     for (const part of [value, ...linesOf(value)]) {
       if (!isMarker(part)) this.#forms.add(0, formsOf(part, PIECE_BYTES));
@@ -123,8 +127,9 @@ export class LiveSecrets {
 
   #rebuild(): void {
     this.#forms = new FormSet();
+    this.#added = new Set();
     this.#forgotten = 0;
-    for (const value of new Set([...this.#values.values()].flat())) this.#add(value);
+    for (const value of [...this.#values.values()].flat()) this.#add(value);
   }
 }
 

@@ -40,7 +40,7 @@ export class ScrubPlan {
 
   /** Keys of which a masked stretch shows a piece beside, or instead of, the whole value. */
   partial(stretch: Uint8Array, truncated: boolean): ReadonlySet<SecretKey> {
-    const views = viewsOf(stretch, stretch.length, { whole: true, reach: Infinity, few: false });
+    const views = [...viewsOf(stretch, stretch.length, { whole: true, reach: Infinity, few: false })];
     const whole: Span[] = [];
     for (const view of truncated ? [] : views) {
       const text = Buffer.from(view.bytes.buffer, view.bytes.byteOffset, view.length);
@@ -108,7 +108,7 @@ class StreamScrubber implements SecretScrubber {
 
   #take(chunk: Uint8Array, whole: boolean): Uint8Array {
     const text = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    const views = viewsOf(text, text.length, { whole, reach: this.#plan.forms.reach, few: false });
+    const views = [...viewsOf(text, text.length, { whole, reach: this.#plan.forms.reach, few: false })];
     const hits: Span[] = this.#plan.forms.find(views);
     if (this.#masked > 0) hits.push({ start: 0, end: this.#masked });
     const safe = whole ? text.length : this.#plan.tail.safe(views, text.length);

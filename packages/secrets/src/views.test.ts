@@ -32,18 +32,18 @@ test("each place of a view leads back to the text that it was read from", () => 
       const bytes = Buffer.from(raw);
       for (const view of viewsOf(bytes, bytes.length, { whole, reach, few: false })) {
         expect(view.length).toBeLessThanOrEqual(bytes.length + 1);
+        const wrong: number[] = [];
         let last = 0;
         for (let at = 0; at < view.length; at++) {
           const [start, end] = [view.rawStart(at), view.rawEnd(at)];
-          expect(start).toBeGreaterThanOrEqual(last);
-          expect(end).toBeGreaterThan(start);
-          expect(end).toBeLessThanOrEqual(bytes.length);
-          // What stands for itself stands where it says.
-          if (end === start + 1 && view.bytes[at] !== 0xff) expect(view.bytes[at]).toBe(bytes[start]);
-          expect(view.wholeEscape(start)).toBe(start);
+          const inOrder = start >= last && end > start && end <= bytes.length && view.wholeEscape(start) === start;
+          // What stands for itself stands where it says; 0xff is a mark for text left out.
+          const itself = end > start + 1 || view.bytes[at] === 0xff || view.bytes[at] === bytes[start];
+          if (!inOrder || !itself) wrong.push(at);
           last = start;
         }
-        for (let place = 0; place <= bytes.length; place++) expect(view.wholeEscape(place)).toBeLessThanOrEqual(place);
+        for (let place = 0; place <= bytes.length; place++) if (view.wholeEscape(place) > place) wrong.push(place);
+        expect(wrong).toEqual([]);
       }
     }),
     { numRuns: 2000 },
@@ -60,11 +60,11 @@ test.each([
   ["%255Cu0041", "\\u0041"],
 ])("%s is also read as %s", (raw, read) => {
   const bytes = Buffer.from(raw);
-  const views = viewsOf(bytes, bytes.length, { whole: true, reach: 100, few: false });
+  const views = [...viewsOf(bytes, bytes.length, { whole: true, reach: 100, few: false })];
   expect(views.map((view) => Buffer.from(view.bytes.subarray(0, view.length)).toString())).toContain(read);
 });
 
 test.each(["50% off", "a & b", "C:\\", "%zz", "&nothing;", "\\q", "&#;", "%u12", "\\u12"])("%s has no other view", (raw) => {
   const bytes = Buffer.from(raw);
-  expect(viewsOf(bytes, bytes.length, { whole: true, reach: 100, few: false })).toHaveLength(1);
+  expect([...viewsOf(bytes, bytes.length, { whole: true, reach: 100, few: false })]).toHaveLength(1);
 });

@@ -42,28 +42,32 @@ export interface ViewOptions {
 
 /**
  * Every view of a text: itself, each kind of escape undone, each kind in that, and all kinds undone once and twice. Views
- * that would show nothing new are left out: a text without escapes has one.
+ * that would show nothing new are left out: a text without escapes has one. Made as they are asked for: one may be as large as the text.
  */
-export function viewsOf(text: Uint8Array, length: number, options: ViewOptions): View[] {
+export function* viewsOf(text: Uint8Array, length: number, options: ViewOptions): Generator<View, void, undefined> {
   const raw = new View(text, length, null);
-  const views = [raw];
+  yield raw;
   const marks = marksIn(raw);
-  if (marks.length === 0) return views;
-  const add = (view: View | null): View | null => {
-    if (view !== null) views.push(view);
-    return view;
-  };
-  let singles = 0;
+  if (marks.length === 0) return;
+  const singles: View[] = [];
   for (const { kind } of options.few ? [] : MARKS) {
-    const single = add(undo(raw, marks, kind, options));
+    const single = undo(raw, marks, kind, options);
     if (single === null) continue;
-    singles++;
+    yield single;
+    singles.push(single);
     const inner = marksIn(single);
-    for (const { kind: second } of MARKS) add(undo(single, inner, second, options));
+    for (const { kind: second } of MARKS) yield* some(undo(single, inner, second, options));
   }
-  const all = singles === 1 ? (views[1] ?? null) : add(undo(raw, marks, ALL, options));
-  if (all !== null) add(undo(all, marksIn(all), ALL, options));
-  return views;
+  // One kind alone undone is all of them undone.
+  const [first, ...others] = singles;
+  const all = first !== undefined && others.length === 0 ? first : undo(raw, marks, ALL, options);
+  if (all === null) return;
+  if (all !== first) yield all;
+  yield* some(undo(all, marksIn(all), ALL, options));
+}
+
+function some(view: View | null): View[] {
+  return view === null ? [] : [view];
 }
 
 /** A text as somebody reads it who undoes some of its escapes. Places: `at` in this view, `place` in the raw text. */

@@ -1,7 +1,7 @@
 /** A way in which a host or a program may write a text. */
 export interface Spelling {
   readonly name: string;
-  write(text: string): string | Uint8Array;
+  readonly write: (text: string) => string | Uint8Array;
 }
 
 const hex = (code: number, digits: number): string => code.toString(16).padStart(digits, "0");

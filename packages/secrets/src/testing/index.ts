@@ -1,0 +1,2 @@
+export { SPELLINGS } from "./spellings.ts";
+export type { Spelling } from "./spellings.ts";
