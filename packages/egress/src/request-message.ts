@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { JsonObject } from "@rumi/core";
-import { findForbiddenKey } from "@rumi/core";
+import { findForbiddenKey, isJsonObject } from "@rumi/core";
 import * as v from "valibot";
 import type { Fault } from "./fault.ts";
 import { fault } from "./fault.ts";
@@ -60,10 +60,7 @@ const RequestMessage = v.strictObject({
   method: v.string("method must be text"),
   url: v.string("url must be text"),
   headers: v.nullish(
-    v.pipe(
-      v.record(v.string(), v.string("headers must hold text"), "headers must be an object"),
-      v.check((headers) => !Array.isArray(headers), "headers must be an object"),
-    ),
+    v.pipe(v.custom<JsonObject>(isJsonObject, "headers must be an object"), v.record(v.string(), v.string("headers must hold text"))),
   ),
   body: v.nullish(v.string("body must be text")),
   body_base64: v.nullish(v.string("body_base64 must be text")),
