@@ -214,9 +214,12 @@ export function gatewaySuite(adapter: Adapter): void {
     });
   });
 
-  test("with a group of their own the sockets can be opened all the same", async () => {
-    const place = await start({ rights: { gid: 54_321 } });
-    expect(await place.value(place.seed("alpha", "python"), "ask.py")).toMatchObject([{ success: true }, {}]);
+  test("with groups of their own the sockets can be opened all the same", async () => {
+    const place = await start({ rights: { gid: 54_321 }, egressRights: { gid: 54_322 } });
+    const alpha = place.seed("alpha", "python");
+    expect(await place.value(alpha, "ask.py")).toMatchObject([{ success: true }, {}]);
+    const [, [egress]] = (await place.value(alpha, "look.py", { paths: ["/run/rumi/egress/egress.sock"] })) as [unknown, string[]];
+    expect(egress).toBe("connected");
   });
 
   test("X53 another instance's socket is nowhere to be found, and nothing can be put beside one's own", async () => {

@@ -29,7 +29,9 @@ export interface SandboxedOptions {
   readonly egress?: EgressService;
   /** Packs whose instances get the forward proxy. */
   readonly proxied?: readonly string[];
+  /** Of the runner's and the capability socket; the egress socket has those of `egressRights`. */
   readonly rights?: Pick<SocketPlace, "gid" | "mode">;
+  readonly egressRights?: Pick<SocketPlace, "gid" | "mode">;
   readonly requests?: InstanceGatewayOptions["requests"];
   readonly pool?: InstancePoolOptions;
   /** Shown at `/pip-packages`. */
@@ -77,7 +79,11 @@ export async function sandboxed(options: SandboxedOptions): Promise<Sandboxed> {
     logger: silentLogger,
   };
   const rights = options.rights ?? {};
-  const socketOptions = rights.gid === undefined ? {} : { socketGid: rights.gid };
+  const egressRights = options.egressRights ?? rights;
+  const socketOptions = {
+    ...(rights.gid === undefined ? {} : { socketGid: rights.gid }),
+    ...(egressRights.gid === undefined ? {} : { extraGids: [egressRights.gid] }),
+  };
   const sandbox: Sandbox =
     options.adapter === "docker"
       ? new DockerSandbox(shared, {
@@ -101,7 +107,7 @@ export async function sandboxed(options: SandboxedOptions): Promise<Sandboxed> {
     },
     {
       capability: { base: bases.c, ...rights },
-      egress: { base: bases.e, ...rights },
+      egress: { base: bases.e, ...egressRights },
       ...(options.requests === undefined ? {} : { requests: options.requests }),
     },
   );

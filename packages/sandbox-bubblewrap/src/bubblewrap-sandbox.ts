@@ -58,6 +58,8 @@ export interface BubblewrapSandboxOptions {
   /** Group of the sockets, given to the user inside as well where the daemon is root. */
   readonly socketGid?: number | undefined;
   readonly socketMode?: 0o660 | 0o666;
+  /** Further groups of the user inside: those of the instances' other sockets. */
+  readonly extraGids?: readonly number[];
   /** Where the kernel shows its control groups. */
   readonly cgroupRoot?: string;
   /** Start on a machine with weaknesses all the same. Never set in strict mode. */
@@ -211,7 +213,7 @@ export class BubblewrapSandbox implements Sandbox {
         ownSocketFolders: Object.values(spec.sockets),
       }),
     ]);
-    const { socketGid, socketMode } = this.#options;
+    const { socketGid, socketMode, extraGids = [] } = this.#options;
     const sockets = await InstanceSockets.create(this.#sockets, spec.instance_id, {
       ...(socketGid === undefined ? {} : { gid: socketGid }),
       ...(socketMode === undefined ? {} : { mode: socketMode }),
@@ -225,7 +227,7 @@ export class BubblewrapSandbox implements Sandbox {
         root: root.folder,
         runnerRoot,
         runnerSockets: sockets.folder,
-        socketGids: socketGid === undefined ? [] : [socketGid],
+        socketGids: [...new Set(socketGid === undefined ? extraGids : [socketGid, ...extraGids])],
         cgroup,
         fileSources,
       };

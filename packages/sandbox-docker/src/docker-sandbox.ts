@@ -54,6 +54,8 @@ export interface DockerSandboxOptions {
   /** Group of the sockets, given to the user inside as well. */
   readonly socketGid?: number | undefined;
   readonly socketMode?: 0o660 | 0o666;
+  /** Further groups of the user inside: those of the instances' other sockets. */
+  readonly extraGids?: readonly number[];
   /** Start on an engine with weaknesses all the same. Never set in strict mode. */
   readonly allowWeak?: boolean;
 }
@@ -212,8 +214,9 @@ export class DockerSandbox implements Sandbox {
   }
 
   #place(): Pick<ContainerPlace, "installation" | "ociRuntime" | "socketGids"> {
-    const { ociRuntime, socketGid } = this.#options;
-    return { installation: this.#deps.installation, ociRuntime, socketGids: socketGid === undefined ? [] : [socketGid] };
+    const { ociRuntime, socketGid, extraGids = [] } = this.#options;
+    const socketGids = [...new Set(socketGid === undefined ? extraGids : [socketGid, ...extraGids])];
+    return { installation: this.#deps.installation, ociRuntime, socketGids };
   }
 
   #mountRules(ownSocketFolders: readonly string[]): Parameters<typeof checkMounts>[1] {
