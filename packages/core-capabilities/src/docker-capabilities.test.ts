@@ -69,6 +69,8 @@ test.each<[string, JsonObject]>([
   ["no command", { command: [] }],
   ["an option instead of a program", { command: ["-v", "/:/host"] }],
   ["an option instead of an image", { image: "-v" }],
+  ["an image that leads elsewhere in the engine", { image: "a/../../containers/x" }],
+  ["an image with an empty part", { image: "a//b" }],
   ["volumes", { volumes: ["/:/host"] }],
   ["privileged", { privileged: true }],
   ["a network", { network: "host" }],

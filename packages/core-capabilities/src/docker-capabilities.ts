@@ -41,7 +41,12 @@ const Command = v.pipe(
     "command begins with a program, not with an option",
   ),
 );
-const Image = v.pipe(v.string(), v.regex(/^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$/u, "image is the name or id of an image"));
+// Each part begins with a letter or digit: nothing in it leads elsewhere in the engine's own paths.
+const Image = v.pipe(
+  v.string(),
+  v.maxLength(255),
+  v.regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]*(?:[/:@][a-zA-Z0-9][a-zA-Z0-9._-]*)*$/u, "image is the name or id of an image"),
+);
 const Environment = v.pipe(
   v.record(
     v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/u, "env: a name is letters, digits and _")),

@@ -9,8 +9,9 @@ import { failed } from "./outcome.ts";
 import { readHandlers } from "./read-handlers.ts";
 import type { ShippedHandler } from "./read-handlers.ts";
 
-/** Handlers that run at once, each in an instance of its own. */
-const MAX_RUNNING = 8;
+/** Handlers that run at once, each in an instance of its own: in all, and for one pack. */
+const MAX_RUNNING = 16;
+const MAX_RUNNING_OF_ONE = 4;
 const MAX_LOG_BYTES = 256 * 1024;
 
 export interface PackHandlersDeps {
@@ -39,7 +40,7 @@ export class PackHandlers implements CapabilitySource {
   readonly #options: PackHandlersOptions;
   #byPermission: ReadonlyMap<string, readonly ShippedHandler[]> = new Map();
   #turn: Promise<void> = Promise.resolve();
-  #running = 0;
+  readonly #running: PackId[] = [];
 
   constructor(deps: PackHandlersDeps, options: PackHandlersOptions) {
     this.#deps = deps;
@@ -91,15 +92,19 @@ export class PackHandlers implements CapabilitySource {
   }
 
   async #run(handler: ShippedHandler, use: CapabilityUse): Promise<CapabilityOutcome> {
-    if (this.#running >= MAX_RUNNING) return failed("busy", "Busy", { reason: `${MAX_RUNNING} handlers are running` });
-    this.#running += 1;
+    const { principal } = use.caller;
+    const own = this.#running.filter((one) => one === principal).length;
+    if (this.#running.length >= MAX_RUNNING || own >= MAX_RUNNING_OF_ONE) {
+      return failed("busy", "Busy", { reason: `${this.#running.length} handlers are running, ${own} of them for ${principal}` });
+    }
+    this.#running.push(principal);
     try {
       return outcomeOf(await this.#inInstance(handler, use));
     } catch (cause) {
       if (!(cause instanceof RumiError)) throw cause;
       return failed("handler_error", "Handler failed", { reason: `${cause.code}: ${cause.message}` });
     } finally {
-      this.#running -= 1;
+      this.#running.splice(this.#running.indexOf(principal), 1);
     }
   }
 

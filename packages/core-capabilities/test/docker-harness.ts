@@ -11,7 +11,7 @@ export const NODE_IMAGE = "rumi-base-node:dev";
 export function containersOf(installation = systemRandom.hex(16)): {
   readonly installation: string;
   readonly containers: DockerContainers;
-  again(): DockerContainers;
+  readonly again: () => DockerContainers;
 } {
   const again = (): DockerContainers =>
     new DockerContainers({ installation, clock: systemClock, random: systemRandom, logger: silentLogger }, { engineSocket: ENGINE_SOCKET });

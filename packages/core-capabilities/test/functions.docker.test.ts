@@ -17,7 +17,7 @@ def send(context, args):
     print("a word of the function")
     return {"args": args, "owner": context["owner_pack"], "asked_by": context["principal_id"], "flow": context["flow_id"], "inputs": context["inputs"]}
 `,
-  "functions/node_one/manifest.json": JSON.stringify({ function_id: "node_one", timeout_seconds: 1 }),
+  "functions/node_one/manifest.json": JSON.stringify({ function_id: "node_one", timeout_seconds: 5 }),
   "functions/node_one/main.ts": `
 export const run = async (context: { owner_pack: string }, args: { wait?: number }) => {
   if (args.wait !== undefined) await new Promise((resolve) => setTimeout(resolve, args.wait));

@@ -5,6 +5,7 @@ import { refuseInput } from "../input-check.ts";
 import type { InstancePool } from "../instance-pool.ts";
 import type { ApprovalGate, InstanceSeed } from "../ports.ts";
 import type { RunLogs } from "../run-logs.ts";
+import { ForeignCalls } from "./foreign-calls.ts";
 import type { CatalogFunction, FunctionCatalog } from "./function-catalog.ts";
 
 /** Flows and functions that may call each other, root 1. Source: page "Flows", section 7. */
@@ -44,6 +45,7 @@ export interface PackFunctionsDeps {
 export class PackFunctions {
   readonly #deps: PackFunctionsDeps;
   readonly #maxResultBytes: number;
+  readonly #foreign = new ForeignCalls();
 
   constructor(deps: PackFunctionsDeps, options: { readonly maxResultBytes: number }) {
     this.#deps = deps;
@@ -110,12 +112,18 @@ export class PackFunctions {
     };
     const spec = this.#spec(found, ask, call);
     const chain = [...call.chain, found.name as FlowId];
+    const isForeign = found.pack_id !== ask.caller.principal;
+    if (isForeign && !(await this.#foreign.enter(found.pack_id, signal))) {
+      return failure("cancelled", "sandbox.cancelled", "cancelled before it was started");
+    }
     try {
       return this.#end(await this.#deps.pool.run(seed, spec, signal, { ...call, chain }));
     } catch (cause) {
       if (!(cause instanceof RumiError)) throw cause;
       const code: string = cause.code;
       return failure(code.slice(code.indexOf(".") + 1), code, cause.message);
+    } finally {
+      if (isForeign) this.#foreign.leave(found.pack_id);
     }
   }
 
