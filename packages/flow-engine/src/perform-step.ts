@@ -86,6 +86,9 @@ function handlerScope(runner: StepExecutor, step: HandlerStep, place: Place, wri
     run_id: runner.run.runId,
     flow_id: place.frame.composed.definition.flow_id,
     step_id: step.id,
+    phase: step.phase ?? place.phase,
+    idempotency_key: `${runner.run.runId}:${place.key}${step.id}`,
+    chain: place.frame.chain,
     principal: step.principal,
     ctx: {
       get: (key) => place.scope.get(key),

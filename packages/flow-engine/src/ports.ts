@@ -113,6 +113,11 @@ export interface HandlerScope {
   readonly run_id: RunId;
   readonly flow_id: FlowId;
   readonly step_id: StepId;
+  readonly phase: string;
+  /** Same over retries and resume. */
+  readonly idempotency_key: string;
+  /** Flows that led to this step, the root first, its own flow last; told on when the handler starts something. */
+  readonly chain: readonly FlowId[];
   /** The step's principal: a pack id, or `system`. */
   readonly principal: string;
   readonly ctx: { get(key: string): JsonValue | undefined; set(key: string, value: JsonValue): void };
