@@ -21,10 +21,10 @@ import { isoTime, RumiError } from "@rumi/core";
 import type { AuditSink, Digest, FlowId, PackId } from "@rumi/core";
 import type { ComposedFlow, FlowRunner, RunAnswer } from "@rumi/flow-engine";
 import { runtimesOf } from "@rumi/pack-runtime";
-import type { FlowCatalog, InstancePool, RunLogs, SandboxWatch } from "@rumi/pack-runtime";
+import type { FlowCatalog, InstancePool, SandboxWatch } from "@rumi/pack-runtime";
+import type { RunView, SqliteRunJournal } from "@rumi/run-journal-sqlite";
 import { SandboxError } from "@rumi/sandbox";
 import type { Runtime, Sandbox } from "@rumi/sandbox";
-import { KeptAnswers } from "./kept-answers.ts";
 import type { FileImagePins } from "./state-files.ts";
 
 export function bindPacks(approvals: PackApprovals, pool: InstancePool): PacksPort {
@@ -69,20 +69,11 @@ export function bindFlows(catalog: FlowCatalog): FlowsPort {
     async effective(flowId) {
       const flow = await find(flowId);
       if (flow === null) return null;
-      const { source } = flow.definition;
-      const origin = {
-        source: source.source,
-        pack_id: source.pack_id,
-        file: source.file,
-        modifier_id: null,
-        action: null,
-        replaced_id: null,
-      };
       return {
         flow_id: flow.definition.flow_id,
         digest: flow.digest,
-        steps: flow.order.map((step) => ({ ...step.raw, origin })),
-        removed: [],
+        steps: flow.order.map((step) => ({ ...step.raw, origin: flow.origins.get(step.id) })),
+        removed: flow.removed.map((step) => ({ ...step })),
       };
     },
   };
@@ -100,14 +91,14 @@ function flowSummary({ definition, digest }: ComposedFlow): FlowSummary {
   };
 }
 
+/** Runs of now and before: those that go on from the runner, all others from the journal. */
 export function bindRuns(deps: {
   readonly runner: FlowRunner;
   readonly catalog: FlowCatalog;
   readonly daemon: Pick<DaemonPort, "phase">;
-  readonly logs: RunLogs;
+  readonly journal: SqliteRunJournal;
 }): RunsPort {
-  const { runner, catalog, daemon, logs } = deps;
-  const answers = new KeptAnswers();
+  const { runner, catalog, daemon, journal } = deps;
   return {
     async run(request): Promise<Run> {
       const phase = daemon.phase();
@@ -121,32 +112,40 @@ export function bindRuns(deps: {
         ...(request.on_started === undefined ? {} : { async: true }),
       });
       request.on_started?.(runId);
-      const answer = await done;
-      if (request.on_started !== undefined) answers.add(answer);
-      return answer;
+      return done;
     },
-    list: (filter) =>
-      runner
-        .list()
-        .filter(
-          (run) =>
-            (filter.flow_id === undefined || run.flow_id === filter.flow_id) &&
-            (filter.state === undefined || run.state === filter.state) &&
-            (filter.caller === undefined || run.caller === filter.caller),
-        )
-        .map((run) => ({ ...run })),
+    list: (filter) => journal.history.list({ ...withoutAbsent(filter), limit: MAX_LISTED_RUNS }).map((view) => recordOf(view, runner)),
     get(runId) {
-      const summary = runner.get(runId);
-      if (summary === undefined) return null;
-      const record: RunRecord = { ...summary, ...answers.of(runId) };
-      const lines = logs.of(runId);
-      return lines.length === 0 ? record : { ...record, logs: lines };
+      const detail = journal.history.get(runId);
+      if (detail === null) return null;
+      const { inputs: _inputs, steps, ...view } = detail;
+      const logs = journal.history.logs(runId);
+      const answer = { result: view.result, truncated: view.truncated, failed_steps: view.failed_steps, warnings: view.warnings };
+      return {
+        ...recordOf(view, runner),
+        ...(view.finished_at === null ? {} : answer),
+        steps,
+        ...(logs.length === 0 ? {} : { logs }),
+      } as RunRecord;
     },
     cancel(runId, reason, actor) {
+      // A run of an earlier process is not the runner's any more, but it did end.
+      if (runner.get(runId) === undefined && journal.history.stateOf(runId) !== null)
+        throw new RumiError("flow.run_finished", "the run has already ended", { details: { run_id: runId } });
       runner.cancel(runId, reason ?? `cancelled by ${actor}`);
       return { state: "cancelled" };
     },
   };
+}
+
+/** Most runs one list is cut from. */
+const MAX_LISTED_RUNS = 10_000;
+
+/** A run as lists show it; one that goes on tells its time itself. */
+function recordOf(view: RunView, runner: FlowRunner): RunRecord {
+  const live = view.finished_at === null ? runner.get(view.run_id) : undefined;
+  const { resumes: _resumes, finished_at: _finished, ...record } = view;
+  return { ...record, ...(live === undefined ? {} : { state: live.state, execution_time: live.execution_time }) } as RunRecord;
 }
 
 export function bindSandbox(deps: {

@@ -10,8 +10,6 @@ import { bindStores } from "./bind-stores.ts";
 import type { StoreParts } from "./bind-stores.ts";
 import { joinHeld, planDeclared } from "./declared-plan.ts";
 
-export { noRights } from "./no-rights.ts";
-
 /** The ports of rights, secrets and stores. */
 export type RightsPorts = Pick<ApiDeps, "grants" | "network" | "secrets" | "privileges" | "stores">;
 

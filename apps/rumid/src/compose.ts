@@ -1,13 +1,16 @@
 import "reflect-metadata/lite";
 import { container as rootContainer, instanceCachingFactory } from "tsyringe";
-import type { DependencyContainer, InjectionToken } from "tsyringe";
+import type { DependencyContainer } from "tsyringe";
 import { join } from "node:path";
 import { createApi, TokenRegistry } from "@rumi/api";
-import type { Api, DaemonPort } from "@rumi/api";
+import type { DaemonPort } from "@rumi/api";
 import { PackApprovals } from "@rumi/approval";
+import { GrantedSubFlows } from "@rumi/core-capabilities";
 import { MIB, RumiError } from "@rumi/core";
-import { FlowRunner } from "@rumi/flow-engine";
-import type { KernelHandler } from "@rumi/flow-engine";
+import type { PackId } from "@rumi/core";
+import { FlowRunner, Scheduler } from "@rumi/flow-engine";
+import type { RunState } from "@rumi/flow-engine";
+import { packNeeds } from "@rumi/pack-manifest";
 import {
   BlockInstanceSpecs,
   FlowCatalog,
@@ -24,57 +27,37 @@ import {
   systemTimers,
 } from "@rumi/pack-runtime";
 import type { ApprovalGate, InstanceSeed } from "@rumi/pack-runtime";
-import type { Sandbox } from "@rumi/sandbox";
+import type { SqliteRunJournal } from "@rumi/run-journal-sqlite";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
-import { noRights } from "./bind-rights.ts";
-import type { Foundations } from "./foundations.ts";
+import { bindRights } from "./bind-rights.ts";
+import { declaredOf, makeRights } from "./compose-rights.ts";
+import type { RightsFoundations } from "./compose-rights.ts";
+import type { Config } from "./config.ts";
 import { INSTALLATION_ROOT } from "./home.ts";
+import { packsWithRights } from "./packs-with-rights.ts";
+import { PART } from "./parts.ts";
+import type { Get, Make } from "./parts.ts";
 import { SignedTokenStore } from "./state-files.ts";
 import type { FileImagePins } from "./state-files.ts";
 
-/** Every part of the daemon by the type it answers with. */
-export const PART = {
-  foundations: part<Foundations>("foundations"),
-  sandbox: part<Sandbox>("sandbox"),
-  pins: part<FileImagePins>("pins"),
-  daemon: part<DaemonPort>("daemon"),
-  sandboxWatch: part<SandboxWatch>("sandboxWatch"),
-  pool: part<InstancePool>("pool"),
-  approvals: part<PackApprovals>("approvals"),
-  checks: part<SnapshotChecks>("checks"),
-  logs: part<RunLogs>("logs"),
-  blocks: part<PackBlockRunner>("blocks"),
-  handlers: part<readonly KernelHandler[]>("handlers"),
-  catalog: part<FlowCatalog>("catalog"),
-  runner: part<FlowRunner>("runner"),
-  pending: part<PendingExport>("pending"),
-  tokens: part<TokenRegistry>("tokens"),
-  api: part<Api>("api"),
-} as const;
-
-/** A typed token of the container. */
-export type Part<T> = InjectionToken<T>;
-
-function part<T>(name: string): Part<T> {
-  return Symbol(name);
-}
-
 /** The wired daemon. Parts are made when first asked for; who asked for them ends them (see `shutdown`). */
 export interface Composition {
-  get<T>(token: Part<T>): T;
+  readonly get: Get;
 }
 
 /** Wires every part. Nothing is started, opened or read here. */
-export function compose(given: {
-  readonly foundations: Foundations;
-  readonly sandbox: Sandbox;
-  readonly pins: FileImagePins;
-  readonly daemon: DaemonPort;
-}): Composition {
-  const { foundations, sandbox, pins, daemon } = given;
+export function compose(
+  given: RightsFoundations & {
+    readonly pins: FileImagePins;
+    readonly daemon: DaemonPort;
+    readonly journal: SqliteRunJournal;
+  },
+): Composition {
+  const { foundations, sandbox, pins, daemon, journal, secrets, kv } = given;
+  const { live } = foundations;
   const container = rootContainer.createChildContainer();
-  const make = <T>(token: Part<T>, factory: (get: Composition["get"]) => T): void => {
-    container.register<T>(token, {
+  const make: Make = (token, factory) => {
+    container.register(token, {
       useFactory: instanceCachingFactory((c: DependencyContainer) => factory((wanted) => c.resolve(wanted))),
     });
   };
@@ -84,6 +67,7 @@ export function compose(given: {
   container.register(PART.sandbox, { useValue: sandbox });
   container.register(PART.pins, { useValue: pins });
   container.register(PART.daemon, { useValue: daemon });
+  makeRights(make, given);
 
   make(PART.sandboxWatch, () => new SandboxWatch({ sandbox, diagnostics, clock, timers, logger }, config.securityMode));
 
@@ -94,7 +78,11 @@ export function compose(given: {
     return new InstancePool(
       {
         sandbox,
-        specs: new BlockInstanceSpecs({ random }, { userData: paths.userData, limits, slots: pool.slots }),
+        specs: new BlockInstanceSpecs(
+          { random, hasForwardProxy: (packId) => hasForwardProxy(get, config, packId) },
+          { userData: paths.userData, limits, slots: pool.slots },
+        ),
+        gateway: get(PART.gateway),
         beforeStart: async (seed) => {
           await assertBytes(get(PART.checks), seed);
           await watch.admit(seed.runtime);
@@ -152,7 +140,10 @@ export function compose(given: {
   });
 
   make(PART.checks, (get) => new SnapshotChecks({ gate: get(PART.approvals), clock }));
-  make(PART.logs, () => new RunLogs({ clock }));
+  make(
+    PART.logs,
+    () => new RunLogs({ clock, onLine: (runId, { step_id, stream, text }) => journal.tell(runId, "log", { step_id, stream, text }) }),
+  );
 
   make(
     PART.blocks,
@@ -173,7 +164,7 @@ export function compose(given: {
   );
 
   make(PART.handlers, (get) => [
-    ...openKernelHandlers({ approvals: get(PART.approvals) }),
+    ...openKernelHandlers({ network: get(PART.network) }),
     ...operatorKernelHandlers({
       approvals: get(PART.approvals),
       flows: () => get(PART.catalog),
@@ -188,7 +179,27 @@ export function compose(given: {
     const approvals = get(PART.approvals);
     const blocks = new SnapshotBlockResolver({ gate: approvals, isKnown: (id) => approvals.list().some((pack) => pack.pack_id === id) });
     return new FlowCatalog(
-      { approvals, blocks, handlers: () => get(PART.handlers), audit, diagnostics, clock, timers, logger },
+      {
+        approvals,
+        blocks,
+        handlers: () => get(PART.handlers),
+        modifiers: {
+          rights: {
+            mayReachWide: (packId) => get(PART.privileges).has(packId, "allow_wildcard_modifiers"),
+            consentedOverwrites: (packId, modifierId) => approvals.consentedOverwrites(packId, modifierId),
+          },
+          facts: {
+            hasInterface: (name) => approvals.approved().some((pack) => packNeeds(pack.pack.manifest).provides.includes(name)),
+            hasCapability: (name) => get(PART.capabilities).find(name) !== undefined,
+            resolve: (_namespace, token) => token,
+          },
+        },
+        audit,
+        diagnostics,
+        clock,
+        timers,
+        logger,
+      },
       {
         officialFolder: join(INSTALLATION_ROOT, "flows"),
         sharedFolder: paths.sharedFlows,
@@ -208,6 +219,9 @@ export function compose(given: {
           closed: { refusal: (flowId) => get(PART.catalog).refusal(flowId) },
           blocks: get(PART.blocks),
           handlers: get(PART.handlers),
+          rights: new GrantedSubFlows({ grants: get(PART.grants) }),
+          journal,
+          consent: { holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed },
           audit,
           clock,
           logger,
@@ -217,6 +231,21 @@ export function compose(given: {
       ),
   );
 
+  make(
+    PART.scheduler,
+    (get) =>
+      new Scheduler({
+        table: () => get(PART.catalog).table,
+        start: (flowId, inputs, options) => get(PART.runner).start(flowId, inputs, options),
+        stateOf: (runId) => get(PART.runner).get(runId)?.state ?? (journal.history.stateOf(runId) as RunState | null),
+        store: journal.schedules,
+        clock,
+        timers,
+        logger,
+        diagnostics,
+      }),
+  );
+
   make(PART.pending, (get) => new PendingExport({ approvals: get(PART.approvals), clock, timers, logger }, { userData: paths.userData }));
 
   make(PART.tokens, () => new TokenRegistry({ store: new SignedTokenStore({ signed, paths }), audit, clock, random }));
@@ -224,12 +253,32 @@ export function compose(given: {
   make(PART.api, (get) =>
     createApi(
       {
-        packs: bindPacks(get(PART.approvals), get(PART.pool)),
+        packs: packsWithRights(bindPacks(get(PART.approvals), get(PART.pool)), {
+          gate: get(PART.approvals),
+          grants: get(PART.grants),
+          verdicts: get(PART.network),
+          stores: get(PART.stores),
+          clock,
+        }),
         flows: bindFlows(get(PART.catalog)),
-        runs: bindRuns({ runner: get(PART.runner), catalog: get(PART.catalog), daemon, logs: get(PART.logs) }),
+        runs: bindRuns({ runner: get(PART.runner), catalog: get(PART.catalog), daemon, journal }),
         sandbox: bindSandbox({ watch: get(PART.sandboxWatch), pins: get(PART.pins), audit }),
         instances: bindInstances({ pool: get(PART.pool), approvals: get(PART.approvals), sandbox, audit }),
-        ...noRights(),
+        ...bindRights({
+          grants: get(PART.grants),
+          declared: { declared: (packId) => declaredOf(get(PART.approvals).describe(packId)) },
+          verdicts: get(PART.network),
+          gate: get(PART.approvals),
+          reports: get(PART.reports),
+          privileges: get(PART.privileges),
+          secrets,
+          stores: get(PART.stores),
+          kv,
+          cursors: get(PART.cursors),
+          audit,
+          clock,
+          onReport: (packId) => void get(PART.pool).drain({ pack_id: packId }),
+        }),
         daemon,
         audit: bindAudit(audit),
         auditSink: audit,
@@ -237,8 +286,7 @@ export function compose(given: {
         clock,
         random,
         logger,
-        // No secret lives in the daemon yet.
-        redact: (text) => text,
+        redact: (text) => live.redact(text),
       },
       {
         allowedHosts: config.api.allowedHosts,
@@ -253,6 +301,11 @@ export function compose(given: {
     ),
   );
   return { get: (token) => container.resolve(token) };
+}
+
+/** Ordinary HTTP libraries inside find the proxy while the pack holds a network grant, or a report runs. */
+function hasForwardProxy(get: Get, config: Config, packId: PackId): boolean {
+  return config.egress.proxy && (get(PART.network).hasNetwork(packId) || get(PART.reports).until(packId) !== null);
 }
 
 async function assertBytes(checks: ApprovalGate, seed: InstanceSeed): Promise<void> {

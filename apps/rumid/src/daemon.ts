@@ -10,8 +10,9 @@ import type { SandboxProbe } from "@rumi/sandbox";
 import { firstFailure } from "./bind-api.ts";
 import { approveBundledExample, BUNDLED_EXAMPLE, copyBundledExample, isFreshHome } from "./bundled-example.ts";
 import { chooseSandbox } from "./choose-sandbox.ts";
-import { compose, PART } from "./compose.ts";
+import { compose } from "./compose.ts";
 import type { Composition } from "./compose.ts";
+import type { RightsFoundations } from "./compose-rights.ts";
 import { isLoopback } from "./config.ts";
 import type { Config } from "./config.ts";
 import { DaemonState } from "./daemon-state.ts";
@@ -19,7 +20,10 @@ import { RumidError } from "./errors.ts";
 import { openFoundations } from "./foundations.ts";
 import type { Foundations } from "./foundations.ts";
 import { daemonVersion, INSTALLATION_ROOT } from "./home.ts";
+import { openState } from "./open-state.ts";
+import { PART } from "./parts.ts";
 import { portHolder } from "./port-holder.ts";
+import { startRights } from "./start-rights.ts";
 import { chooseSocketBase } from "./socket-base.ts";
 import type { ExampleFacts, StartFacts } from "./start-lines.ts";
 import { FileImagePins } from "./state-files.ts";
@@ -41,31 +45,46 @@ export interface RunningDaemon {
 
 /**
  * Starts the daemon: home, lock, keys, audit, sandbox, packs, flows, API, then the official flow `startup`.
- * Whatever fails on the way is undone. `onListening`: the API answers, with `daemon.starting`.
+ * Whatever fails on the way is undone. `outside`: how names are resolved and addresses dialled for packs; tests give their own.
  * @throws RumidError, SafeFilesError
  */
-export async function startDaemon(config: Config, onSandbox: (probe: SandboxProbe) => void = () => undefined): Promise<RunningDaemon> {
+export async function startDaemon(
+  config: Config,
+  onSandbox: (probe: SandboxProbe) => void = () => undefined,
+  outside: RightsFoundations["outside"] = {},
+): Promise<RunningDaemon> {
   await using stack = new AsyncDisposableStack();
   const foundations = stack.use(await openFoundations(config));
   const { audit, clock, diagnostics, installation, lock, logger, paths } = foundations;
   for (const warning of config.warnings) logger.log("warn", warning);
-  const socketBase = await chooseSocketBase({
-    kind: "capability",
-    configured: config.sockets.capability.base,
-    runtimeFolder: config.runtimeFolder,
-    installation,
-  });
+  const baseOf = (kind: "capability" | "egress"): Promise<string> =>
+    chooseSocketBase({ kind, configured: config.sockets[kind].base, runtimeFolder: config.runtimeFolder, installation });
+  const socketBases = { capability: await baseOf("capability"), egress: await baseOf("egress") };
+  const opened = stack.use(await openState(foundations));
   const pins = new FileImagePins(paths);
   const { userData } = paths;
-  const chosen = await chooseSandbox(config, { userData, installation, pins, socketBase, runnerRoot: runnerRoot(), clock, logger });
+  const chosen = await chooseSandbox(config, {
+    userData,
+    installation,
+    pins,
+    socketBase: socketBases.capability,
+    runnerRoot: runnerRoot(),
+    clock,
+    logger,
+  });
   const sandbox = stack.use(chosen.sandbox);
   const version = daemonVersion();
   const state = new DaemonState(
     { clock, diagnostics },
     { version, mode: config.securityMode, userData: paths.userData, warnings: config.warnings, locked: foundations.locked },
   );
-  const parts = compose({ foundations, sandbox, pins, daemon: state });
+  const listeners: { host: string; port: number }[] = [];
+  const parts = compose({ foundations, sandbox, pins, daemon: state, ...opened, socketBases, ownAddresses: () => listeners, outside });
   const watch = stack.use(parts.get(PART.sandboxWatch));
+  stack.use(parts.get(PART.uses));
+  stack.use(parts.get(PART.broker));
+  stack.use(parts.get(PART.egress));
+  stack.use(parts.get(PART.gateway));
   const pool = stack.use(parts.get(PART.pool));
   const approvals = stack.use(parts.get(PART.approvals));
   const catalog = stack.use(parts.get(PART.catalog));
@@ -87,6 +106,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
   await recordStart(foundations, probe, version);
 
   await approvals.start();
+  const rights = stack.use(await startRights(parts));
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
   await catalog.start();
   approvals.onChange(async (change) => {
@@ -95,6 +115,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
     pending.touch();
     await Promise.all([
       pool.remove({ pack_id: packId, ...(gate.allowed ? { exceptDigest: gate.digest } : {}) }, `the pack is ${change.status}`),
+      rights.packChanged(packId),
       catalog.reload(),
     ]);
   });
@@ -114,6 +135,7 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
     });
 
   const server = stack.use(await listen(parts, config));
+  listeners.push({ host: config.api.address, port: Number(new URL(server.url).port) });
   await writeFileAtomic(
     paths.daemonFile,
     `${JSON.stringify({ pid: process.pid, url: server.url, version, started_at: isoTime(clock.now()) })}\n`,
@@ -123,6 +145,10 @@ export async function startDaemon(config: Config, onSandbox: (probe: SandboxProb
 
   await runStartup(parts, foundations);
   state.enter("running");
+  runner.resume();
+  const scheduler = stack.use(parts.get(PART.scheduler));
+  scheduler.start();
+  catalog.onLoad(() => scheduler.sync());
   const example = fresh ? await runExample(parts, exampleRefused) : null;
 
   const facts: StartFacts = {

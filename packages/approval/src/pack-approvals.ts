@@ -1,6 +1,6 @@
 import type { AuditSink, Clock, Decision, DiagnosticsSink, Digest, Logger, PackId, Random } from "@rumi/core";
 import { isPackId, loadOrder } from "@rumi/pack-manifest";
-import type { PackProblem } from "@rumi/pack-manifest";
+import type { PackDescription, PackProblem } from "@rumi/pack-manifest";
 import type { SignedFiles } from "@rumi/safe-files";
 import { approvalEvent, createRefuser, packNotFound } from "./approval-events.ts";
 import { decideGate, entryFault, entryStatus } from "./approval-gate.ts";
@@ -132,6 +132,20 @@ export class PackApprovals implements AsyncDisposable {
     if (found.ok) return { allowed: true };
     const reason = `the approved copy of ${packId} is damaged: ${found.reason}`;
     return { allowed: false, code: "approval.snapshot_corrupt", reason, remedy: `rumi pack review ${packId}` };
+  }
+
+  /** What a pack says of itself: in its approved bytes, else in its folder; null for one that is not there or cannot be read. Memory only. */
+  describe(packId: string): PackDescription | null {
+    const entry = this.#book.entries.get(packId);
+    if (entry?.open != null) return entry.open.pack;
+    return entry?.live?.read.ok === true ? entry.live.read.pack : null;
+  }
+
+  /** Keys whose overwriting the yes to a pack's present bytes listed for one of its modifiers. Memory only. */
+  consentedOverwrites(packId: string, modifierId: string): ReadonlySet<string> {
+    const entry = this.#book.entries.get(packId);
+    const listed = entry?.open == null ? [] : (entry.record?.modifiers ?? []);
+    return new Set(listed.filter((one) => one.modifier_id === modifierId).flatMap((one) => one.overwrites));
   }
 
   /** Packs that may run now, in load order. */

@@ -1,6 +1,5 @@
 import type { PackApprovals } from "@rumi/approval";
 import type { AuditLog } from "@rumi/audit";
-import { SYSTEM_PRINCIPAL } from "@rumi/core";
 import type { JsonObject, JsonValue, PackId } from "@rumi/core";
 import { FlowError } from "@rumi/flow-engine";
 import type { KernelHandler } from "@rumi/flow-engine";
@@ -11,11 +10,17 @@ import type { PendingExport } from "./pending-export.ts";
 import { runtimesOf } from "./pack-runtimes.ts";
 import type { SandboxWatch } from "./sandbox-watch.ts";
 
-/**
- * Open handlers beside the engine's own: `kernel:network.check`, for the step's own principal. No network grant can be
- * held yet, so the answer is always a no, with the contract's reason.
- */
-export function openKernelHandlers(deps: { readonly approvals: Pick<PackApprovals, "gate"> }): KernelHandler[] {
+/** Says whether a pack may reach a host. `NetworkGrants` is one. Memory only. */
+export interface NetworkChecks {
+  check(
+    principal: string,
+    domain: string,
+    port: number,
+  ): { readonly allowed: boolean; readonly reason: string; readonly pack_id: string; readonly domain: string; readonly port: number };
+}
+
+/** Open handlers beside the engine's own: `kernel:network.check`, for the step's own principal. */
+export function openKernelHandlers(deps: { readonly network: NetworkChecks }): KernelHandler[] {
   return [
     {
       name: "kernel:network.check",
@@ -32,14 +37,7 @@ export function openKernelHandlers(deps: { readonly approvals: Pick<PackApproval
         ) {
           throw new FlowError("kernel.invalid_args", "network.check needs domain (text) and port (1 to 65535)");
         }
-        const closed = scope.principal !== SYSTEM_PRINCIPAL && !deps.approvals.gate(scope.principal as PackId).allowed;
-        return {
-          allowed: false,
-          reason: closed ? "Pack is not approved" : "No network grant for this pack",
-          pack_id: scope.principal,
-          domain,
-          port,
-        };
+        return { ...deps.network.check(scope.principal, domain, port) };
       },
     },
   ];

@@ -25,11 +25,14 @@ interface RunLines {
 /** What blocks of recent runs printed, in memory; the oldest runs' lines leave first. */
 export class RunLogs {
   readonly #clock: Clock;
+  readonly #onLine: (runId: string, line: RunLogLine) => void;
   readonly #runs = new Map<string, RunLines>();
   #chars = 0;
 
-  constructor(deps: { readonly clock: Clock }) {
+  /** `onLine` is told every line. */
+  constructor(deps: { readonly clock: Clock; readonly onLine?: (runId: string, line: RunLogLine) => void }) {
     this.#clock = deps.clock;
+    this.#onLine = deps.onLine ?? (() => undefined);
   }
 
   add(runId: string, stepId: string, line: LogLine): void {
@@ -38,7 +41,9 @@ export class RunLogs {
       run = { lines: [], chars: 0 };
       this.#runs.set(runId, run);
     }
-    run.lines.push({ ts: isoTime(this.#clock.now()), step_id: stepId, stream: line.stream, text: line.text });
+    const kept: RunLogLine = { ts: isoTime(this.#clock.now()), step_id: stepId, stream: line.stream, text: line.text };
+    run.lines.push(kept);
+    this.#onLine(runId, kept);
     const cost = line.text.length + LINE_COST;
     run.chars += cost;
     this.#chars += cost;

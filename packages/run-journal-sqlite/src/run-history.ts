@@ -117,6 +117,11 @@ export class RunHistory {
     });
   }
 
+  /** How a run stands or ended; null when it is not known. */
+  stateOf(runId: string): string | null {
+    return keeping(() => (this.#sql.stateOfRun.get(runId) as { readonly state: string } | undefined)?.state ?? null);
+  }
+
   /** What the blocks of a run printed, of one step or of all. */
   logs(runId: string, stepId?: string): LogView[] {
     return keeping(() => {

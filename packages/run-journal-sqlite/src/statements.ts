@@ -8,6 +8,7 @@ export interface Statements {
   readonly setActive: StatementSync;
   readonly endRun: StatementSync;
   readonly rowOfRun: StatementSync;
+  readonly stateOfRun: StatementSync;
   readonly unfinished: StatementSync;
   readonly startStep: StatementSync;
   readonly finishStep: StatementSync;
@@ -47,6 +48,7 @@ export function createStatements(file: SqliteFile): Statements {
       `UPDATE runs SET state = ?, code = ?, reason = ?, result = ?, truncated = ?, failed_steps = ?, warnings = ?,
        execution_mode = ?, active_ms = ?, finished_at = ? WHERE id = ?`,
     ),
+    stateOfRun: sql("SELECT state FROM runs WHERE run_id = ?"),
     rowOfRun: sql("SELECT id FROM runs WHERE run_id = ?"),
     unfinished: sql(`SELECT ${RUN_COLUMNS} FROM runs WHERE state IN ('queued', 'running') ORDER BY id`),
     startStep: sql(
