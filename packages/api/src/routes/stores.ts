@@ -21,7 +21,6 @@ import {
   StoreValue,
   StoreValueQuery,
   StoreView,
-  UnshareBody,
 } from "../schemas/stores.ts";
 import type { ShareAsk } from "../schemas/stores.ts";
 
@@ -89,7 +88,7 @@ export const storeRoutes = [
     scope: "approve",
     summary: "Take a share back",
     verb: "store unshare",
-    body: UnshareBody,
+    body: ShareBody,
     data: Shares,
     handler: async ({ body }, context) => {
       await context.deps.stores.unshare(sidesOf(body), context.caller.actor);

@@ -80,9 +80,8 @@ const Sides = {
   consumer_pack_id: v.optional(PackId),
   target_pack: v.optional(PackId),
 } as const;
+/** A share that is taken back goes whole, whatever `mode` says. */
 export const ShareBody = v.strictObject({ ...Sides, mode: v.optional(ShareMode) });
-/** A mode may stand here too; a share is taken back whole. */
-export const UnshareBody = ShareBody;
 export type ShareBody = v.InferOutput<typeof ShareBody>;
 /** Who shares what with whom. */
 export interface ShareAsk {
