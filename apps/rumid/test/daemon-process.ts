@@ -119,14 +119,18 @@ export class DaemonProcess implements AsyncDisposable {
     this.token = token;
   }
 
-  /** `inside`: words of a command that runs the daemon, such as one that changes what it sees of the machine. */
+  /**
+   * `inside`: words of a command that runs the daemon, such as one that changes what it sees of the machine. `main`: a program
+   * other than the daemon's own that starts it.
+   */
   static async start(
     home: TestHome,
     env: Readonly<Record<string, string>> = {},
     flags: readonly string[] = [],
     inside: readonly string[] = [],
+    main?: URL,
   ): Promise<DaemonProcess> {
-    const { child, output, exit } = launch(home, ["start", "--json", ...flags], env, inside);
+    const { child, output, exit } = launch(home, ["start", "--json", ...flags], env, inside, main);
     const deadline = Date.now() + READY_MS;
     for (;;) {
       const line = output.stdout.split("\n").find((text) => text.startsWith("{"));
@@ -226,8 +230,15 @@ export async function rumid(
 }
 
 /** Starts a verb of `rumid` and gives its output while it comes. */
-export function launch(home: TestHome, argv: readonly string[], env: Readonly<Record<string, string>>, inside: readonly string[] = []) {
-  const [program = process.execPath, ...words] = [...inside, process.execPath, "--conditions=rumi-source", MAIN, ...argv];
+export function launch(
+  home: TestHome,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  inside: readonly string[] = [],
+  main?: URL,
+) {
+  const script = main === undefined ? MAIN : fileURLToPath(main);
+  const [program = process.execPath, ...words] = [...inside, process.execPath, "--conditions=rumi-source", script, ...argv];
   const child = spawn(program, words, {
     cwd: home.path,
     env: { PATH: process.env["PATH"] ?? "", RUMI_HOME: home.path, RUMI_API_PORT: "0", RUMI_LOG_FORMAT: "json", ...env },
