@@ -83,7 +83,12 @@ export class GrantedSecretBroker implements SecretBroker {
       }
     }
     if (keys.size === 0) return null;
-    return this.#deps.live.scrubber(keys, { onPartial: (key) => void this.#deps.watch.note(principal, key).catch(() => undefined) });
+    // Guesses need no placeholder: while a binding is suspended, what its host says would still tell which are right.
+    const withhold = [...keys].some((key) => this.#deps.watch.suspended(principal, key));
+    return this.#deps.live.scrubber(keys, {
+      withhold,
+      onPartial: (key) => void this.#deps.watch.note(principal, key).catch(() => undefined),
+    });
   }
 
   #outside(

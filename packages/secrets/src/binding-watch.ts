@@ -2,7 +2,7 @@ import { isoTime, type AuditSink, type Clock, type PackId, type SecretKey } from
 import type { JournalLine, SecretJournal } from "./secret-journal.ts";
 
 /** Partial hits of one binding within a day that suspend it (page "Trust", section 9). */
-const MAX_PARTIAL_HITS = 5;
+export const MAX_PARTIAL_HITS = 5;
 const WINDOW_MS = 24 * 60 * 60 * 1000;
 
 const HIT = "partial_hit";

@@ -151,6 +151,18 @@ test("T67 guesses: each piece that comes back without the rest counts, whatever 
   expect(scrub(`7 bytes: ${CORE.slice(0, 7)} are no hit`).hits).toBe(0);
 });
 
+test("T67 after five pieces nothing more of the answer is shown, and nothing at all while the binding is suspended", () => {
+  const guesses = Array.from({ length: 9 }, (_, at) => `<${CORE.slice(at, at + 8)}>`).join("");
+  for (const size of [1, 5, 1000]) {
+    const { shown, hits } = scrub(`${guesses} the rest ${guesses}`, size);
+    expect([shown.toString(), hits]).toEqual([`${`<${REDACTED}>`.repeat(4)}<${REDACTED}${REDACTED}`, 5]);
+  }
+  const scrubber = createScrubber([{ key: KEY, value: VALUE }], { withhold: true });
+  expect(scrubber.text("text/plain")).toBe(REDACTED);
+  expect(run(scrubber, Buffer.from(`any ${CORE.slice(0, 8)} text`), 3).toString()).toBe(REDACTED);
+  expect(run(createScrubber([{ key: KEY, value: VALUE }], { withhold: true }), Buffer.alloc(0), 3).toString()).toBe("");
+});
+
 test("headers: UTF-8 bytes shown as Latin-1, pieces, and the count", () => {
   const seen: string[] = [];
   const scrubber = createScrubber([{ key: KEY, value: "p\u00e4ssw\u00f6rd 12345" }], { onPartial: (key) => seen.push(key) });

@@ -1,4 +1,5 @@
 import type { SecretKey } from "@rumi/core";
+import { MAX_PARTIAL_HITS } from "./binding-watch.ts";
 import { FormSet, mergeSpans, TailJudge, type Span } from "./form-set.ts";
 import { formsOf, withoutIssuerPrefix, type Form } from "./forms.ts";
 import type { SecretScrubber, SecretValue } from "./ports.ts";
@@ -17,6 +18,8 @@ const NONE = new Uint8Array(0);
 export interface ScrubberOptions {
   /** Told of each piece of a value that came back without the rest of it. */
   readonly onPartial?: (key: SecretKey) => void;
+  /** Nothing of the stream is shown: what a suspended binding's host answers could still tell whether guesses are right. */
+  readonly withhold?: boolean;
 }
 
 /** Values made ready to be scrubbed; used by any number of scrubbers. */
@@ -78,11 +81,17 @@ class StreamScrubber implements SecretScrubber {
   /** The last byte passed on was behind a marker: this is what stood there. */
   #stretch: Uint8Array[] | null = null;
   #stretchBytes = 0;
+  /** The rest is not shown any more. */
+  #withheld: boolean;
+  /** Its one marker was passed on. */
+  #marked: boolean;
 
   constructor(plan: ScrubPlan, options: ScrubberOptions, hits = new Map<SecretKey, number>()) {
     this.#plan = plan;
     this.#options = options;
     this.#hits = hits;
+    this.#withheld = this.#tooMany() || options.withhold === true;
+    this.#marked = !this.#withheld;
   }
 
   get partialHits(): ReadonlyMap<SecretKey, number> {
@@ -107,6 +116,7 @@ class StreamScrubber implements SecretScrubber {
   }
 
   #take(chunk: Uint8Array, whole: boolean): Uint8Array {
+    if (this.#withheld) return this.#marker(chunk);
     const text = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     const views = [...viewsOf(text, text.length, { whole, reach: this.#plan.forms.reach, few: false })];
     const hits: Span[] = this.#plan.forms.find(views);
@@ -131,10 +141,22 @@ class StreamScrubber implements SecretScrubber {
   #pass(passed: Uint8Array[], bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#close();
-    passed.push(bytes);
+    passed.push(this.#withheld ? this.#marker(bytes) : bytes);
+  }
+
+  /** One marker for all that is withheld. */
+  #marker(bytes: Uint8Array): Uint8Array {
+    if (this.#marked || bytes.length === 0) return NONE;
+    this.#marked = true;
+    return MARKER;
+  }
+
+  #tooMany(): boolean {
+    return this.#hits.values().some((count) => count >= MAX_PARTIAL_HITS);
   }
 
   #mask(passed: Uint8Array[], bytes: Uint8Array): void {
+    if (this.#withheld) return;
     if (this.#stretch === null) {
       this.#stretch = [];
       this.#stretchBytes = 0;
@@ -152,6 +174,10 @@ class StreamScrubber implements SecretScrubber {
     for (const key of this.#plan.partial(stretch, this.#stretchBytes > this.#plan.maxJudgedBytes)) {
       this.#hits.set(key, (this.#hits.get(key) ?? 0) + 1);
       this.#options.onPartial?.(key);
+    }
+    if (!this.#withheld && this.#tooMany()) {
+      this.#withheld = true;
+      this.#marked = false;
     }
   }
 }
