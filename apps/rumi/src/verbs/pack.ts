@@ -62,7 +62,10 @@ export function addPackVerbs(program: Command, act: Act): void {
       });
       if (!answer.ok || session.json) return exitCode;
       if (session.world.interactive) return await askForDecision(session, answer.data);
-      session.line(`${session.say("cli.next")}: ${nextCommand(answer.data)}`);
+      const next = nextCommand(answer.data);
+      session.line(`${session.say("cli.next")}: ${next}`);
+      const wishes = (answer.data.declared_grants ?? []).some((right) => right.config !== null && right.held !== true);
+      if (wishes && next.startsWith("rumi pack approve ")) session.line(`${session.say("review.with_rights")}: ${next} --grant`);
       return exitCode;
     },
   );

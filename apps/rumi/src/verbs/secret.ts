@@ -148,7 +148,7 @@ async function give(session: Session, pack: string, wish: Wish): Promise<number>
     showRights(session, [{ ...right, ...terms }]);
     showDropped(session, before, given.config);
     showWarnings(session, given.warnings);
-    // What no check of ours can see, said where it is decided.
-    session.line(use.length > 0 ? session.say("secret.use_means") : session.red(session.say("secret.get_means")));
+    // What a host may do with a value that it was given is among the daemon's own warnings.
+    if (get.length > 0) session.line(session.red(session.say("secret.get_means")));
   });
 }
