@@ -43,6 +43,7 @@ test("without a grant, or asked by bytes that are not the approved ones, nothing
     reason: "Pack is not approved",
     code: "approval.digest_moved",
     limits: null,
+    final: true,
   });
 });
 
@@ -73,4 +74,15 @@ test("a request that the manifest refuses takes no use of the grant", async () =
   for (let n = 0; n < 3; n += 1) expect(ask("bad.com")).toMatchObject({ allowed: false });
   expect(ask("good.com")).toMatchObject({ allowed: true });
   expect(ask("good.com")).toMatchObject({ allowed: false });
+});
+
+test("what no report may change is marked so, and a check takes no use", async () => {
+  manifest = { egress_deny_domains: ["bad.com"] };
+  expect(ask("bad.com")).toMatchObject({ allowed: false, reason: "No network grant for this pack", final: true });
+  expect(ask("good.com")).not.toMatchObject({ final: true });
+  await grant({ allowed_domains: ["*"], allowed_ports: ["*"], max_uses: 1 });
+  const check = (host: string) => policy.check({ principal: "alpha" as PackId, digest: DIGEST, host, port: 443, method: "GET" });
+  for (let n = 0; n < 3; n += 1) expect(check("good.com")).toMatchObject({ allowed: true, reason: "Access granted" });
+  expect(check("bad.com")).toMatchObject({ allowed: false, reason: "Domain not in allowed list" });
+  expect(ask("good.com")).toMatchObject({ allowed: true });
 });

@@ -90,7 +90,7 @@ export class Admission {
       return { allowPrivate, pair, report: false };
     }
     trace.remedy = verdict.remedy ?? null;
-    if (reports.running(principal) && verdict.final !== true && REPORT_PORTS.has(wish.port)) {
+    if (reports.running(principal) && !isFinal(verdict) && REPORT_PORTS.has(wish.port)) {
       trace.wouldDeny = verdict.reason;
       return { allowPrivate: [], pair: false, report: true };
     }
@@ -118,6 +118,11 @@ export class Admission {
     trace.class = judged[0]?.class ?? null;
     return judged;
   }
+}
+
+/** True for a "no" that no report changes. */
+function isFinal(verdict: Extract<EgressVerdict, { allowed: false }>): boolean {
+  return verdict.final === true || verdict.reason === "Pack is not approved";
 }
 
 /** What a pack reads of a "no" of rule 6. */

@@ -57,13 +57,13 @@ async function* undone(body: AsyncIterable<Uint8Array>, coding: Coding): AsyncGe
   const first = await source.next();
   // No byte at all (an answer to HEAD, a 204) is no broken body.
   if (first.done === true) return;
-  let sourceError: unknown = null;
+  const upstream: { error: Error | null } = { error: null };
   const whole = async function* (): AsyncGenerator<Uint8Array> {
     try {
       yield first.value;
       for (let next = await source.next(); next.done !== true; next = await source.next()) yield next.value;
     } catch (error) {
-      sourceError = error;
+      upstream.error = error instanceof Error ? error : new Error("the body broke", { cause: error });
       throw error;
     } finally {
       await source.return?.();
@@ -74,7 +74,7 @@ async function* undone(body: AsyncIterable<Uint8Array>, coding: Coding): AsyncGe
   try {
     for await (const chunk of piped) yield chunk as Uint8Array;
   } catch (error) {
-    if (sourceError !== null) throw sourceError;
+    if (upstream.error !== null) throw upstream.error;
     throw error instanceof BodyTooLarge ? error : new BodyBroken("the body does not decode", { cause: error });
   } finally {
     decoder.destroy();

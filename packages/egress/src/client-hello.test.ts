@@ -3,12 +3,13 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readFirstFlight } from "./client-hello.ts";
 
 /** The ClientHello of a real client. */
-async function realHello(options: Parameters<typeof connect>[0]): Promise<Buffer> {
+async function realHello(options: ConnectionOptions): Promise<Buffer> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -157,7 +157,8 @@ export class EgressProxy implements AsyncDisposable {
     const host = canonicalHost(domain)?.host ?? null;
     // A grant that limits methods still reaches the host with those.
     const method = policy.limits(principal)?.allowed_methods?.[0] ?? "GET";
-    const verdict = host === null ? null : policy.decide({ principal, digest, host, port, method });
+    const ask = { principal, digest, host: host ?? "", port, method };
+    const verdict = host === null ? null : (policy.check?.(ask) ?? policy.decide(ask));
     const reason = verdict?.reason ?? "Domain not in allowed list";
     return { allowed: verdict?.allowed ?? false, reason, pack_id: principal, domain: host ?? domain, port };
   }

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
@@ -24,7 +25,7 @@ async function open(grant: TestGrant | null = ANYWHERE, options: Parameters<type
   const egress = await openTestEgress(options);
   if (grant !== null) egress.policy.grant("my_pack", grant);
   for (const host of [HOST, "b.rumi.example"]) egress.net.names.set(host, [OUTSIDE]);
-  const say = (scheme: string) => (request: import("node:http").IncomingMessage, response: import("node:http").ServerResponse) => {
+  const say = (scheme: string) => (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {

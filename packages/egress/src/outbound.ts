@@ -117,7 +117,7 @@ export class Outbound {
   /** Rules 6 to 12 for one hop: the next hop, null when the answer was given, or what ended it. */
   async #hop(journey: Journey, hop: Hop): Promise<Hop | Fault | null> {
     const { caller, trace, request, signal } = journey;
-    const { admission, connections } = this.#deps;
+    const { admission } = this.#deps;
     const { target } = hop;
     const wish = { host: target.host, literal: target.literal, port: target.port, method: hop.method };
     const admitted = admission.admit(caller, wish, trace);
@@ -211,6 +211,7 @@ export class Outbound {
         return fault("grant_denied", 7, `Network access denied: ${reason}`, { reason: "a report brokers nothing" });
       }
       const ask = { principal: caller.principal, host: target.host, port: target.port, secure: target.scheme === "https" || admitted.pair };
+      // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- a broker is no array
       const answer = await secrets.fill(ask, parts);
       if (!answer.allowed) return fault("secret_denied", 7, answer.error, { reason: answer.reason });
       filled = { target: answer.parts.target, headers: answer.parts.headers, body: answer.parts.body };

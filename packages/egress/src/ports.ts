@@ -37,7 +37,10 @@ export interface EgressLimits {
 
 /** May this pack reach that host? Pack gate, grants of every level, the manifest's own limits. Memory only. */
 export interface EgressPolicy {
+  /** One request: a yes may take a use of the grant. */
   decide(ask: EgressAsk): EgressVerdict;
+  /** The same without taking a use, for a pack that asks before it asks. Absent: `decide` takes none. */
+  check?(ask: EgressAsk): { readonly allowed: boolean; readonly reason: string };
   /** The folded limits alone, for rule 5, which stands before rule 6; null without a grant. */
   limits(principal: PackId): EgressLimits | null;
 }

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
@@ -83,10 +84,7 @@ test("X61 redirects are judged hop by hop, and lose credentials on the way to an
     "/userinfo": "http://u:p@b.rumi.example/",
     "/scheme": "file:///etc/passwd",
   };
-  const serve = (
-    request: { url?: string | undefined; headers: NodeJS.Dict<string | string[]> },
-    response: import("node:http").ServerResponse,
-  ) => {
+  const serve = (request: { url?: string | undefined; headers: NodeJS.Dict<string | string[]> }, response: ServerResponse) => {
     const { host, authorization, cookie } = request.headers;
     seen.push({ host: String(host), authorization: authorization as string, cookie: cookie as string, own: request.headers["x-own"] });
     const location = to[request.url ?? ""];
