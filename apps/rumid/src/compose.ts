@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createApi, TokenRegistry } from "@rumi/api";
 import type { DaemonPort } from "@rumi/api";
 import { PackApprovals } from "@rumi/approval";
-import { GrantedSubFlows } from "@rumi/core-capabilities";
+import { GrantedSubFlows, StepFunctions } from "@rumi/core-capabilities";
 import { MIB, RumiError } from "@rumi/core";
 import type { PackId } from "@rumi/core";
 import { FlowRunner, Scheduler } from "@rumi/flow-engine";
@@ -220,6 +220,15 @@ export function compose(
           blocks: get(PART.blocks),
           handlers: get(PART.handlers),
           rights: new GrantedSubFlows({ grants: get(PART.grants) }),
+          functions: new StepFunctions({
+            functions: get(PART.functions),
+            approvals: get(PART.approvals),
+            grants: get(PART.grants),
+            source: get(PART.capabilities),
+            broker: get(PART.broker),
+            clock,
+            mode: () => (get(PART.sandboxWatch).last?.isolation === "none" ? "host_permissive" : "container"),
+          }),
           journal,
           consent: { holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed },
           audit,

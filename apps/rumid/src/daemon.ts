@@ -106,7 +106,8 @@ export async function startDaemon(
   await recordStart(foundations, probe, version);
 
   await approvals.start();
-  const rights = stack.use(await startRights(parts));
+  stack.use(parts.get(PART.containers));
+  const rights = stack.use(await startRights(parts, opened.secrets));
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
   await catalog.start();
   approvals.onChange(async (change) => {

@@ -1,9 +1,14 @@
+import { SecretKey } from "@rumi/core";
 import type { PackId } from "@rumi/core";
+import type { SecretStore } from "@rumi/secrets";
+import * as v from "valibot";
 import type { Composition } from "./compose.ts";
 import { PART } from "./parts.ts";
 
 /** How often rights that end by themselves are looked at, ms. */
 const LOOK_MS = 5_000;
+/** How often containers that nobody owns any more are removed, ms. Source: page "Execution", section 5. */
+const SWEEP_MS = 60_000;
 
 /** The parts of rights, in service. */
 export interface StartedRights extends Disposable {
@@ -12,7 +17,8 @@ export interface StartedRights extends Disposable {
 }
 
 /** Loads every right, and keeps the instances of packs in step with their network grants. The approvals have been started. */
-export async function startRights(parts: Composition): Promise<StartedRights> {
+export async function startRights(parts: Composition, secrets: SecretStore): Promise<StartedRights> {
+  const { logger } = parts.get(PART.foundations);
   const approvals = parts.get(PART.approvals);
   const pool = parts.get(PART.pool);
   const network = parts.get(PART.network);
@@ -42,16 +48,36 @@ export async function startRights(parts: Composition): Promise<StartedRights> {
     }
   };
   look();
-  const forget = parts.get(PART.grants).onChange(() => look());
-  const timer = setInterval(look, LOOK_MS);
-  timer.unref();
+  const grants = parts.get(PART.grants);
+  // A new yes to a brokered secret also ends the rest of a binding from which too many pieces had come back.
+  const lift = async (principal: PackId): Promise<void> => {
+    const held = (grants.list(principal)[principal] ?? []).find((right) => right.permission_id === "secrets.use");
+    const bindings = held?.config["allowed_bindings"];
+    if (held === undefined || !Array.isArray(bindings)) return;
+    for (const binding of bindings) {
+      const key = v.safeParse(SecretKey, String(binding).split("@", 1)[0]);
+      if (key.success) await secrets.watch.lift(principal, key.output, held.granted_by);
+    }
+  };
+  const forget = grants.onChange(({ principal_id: principal, permission_id: permission }) => {
+    look();
+    if (permission !== "secrets.use") return;
+    lift(principal as PackId).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
+  });
+  const timers = [
+    setInterval(look, LOOK_MS),
+    setInterval(() => {
+      containers?.sweep().catch((cause: unknown) => logger.log("warn", "containers of packs could not be swept", { error: String(cause) }));
+    }, SWEEP_MS),
+  ];
+  for (const timer of timers) timer.unref();
   return {
     async packChanged(packId) {
       standing.set(packId, network.hasNetwork(packId));
       await Promise.all([reload(), approvals.gate(packId).allowed ? undefined : containers?.removeOf(packId)]);
     },
     [Symbol.dispose]() {
-      clearInterval(timer);
+      for (const timer of timers) clearInterval(timer);
       forget();
     },
   };
