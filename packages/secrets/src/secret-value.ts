@@ -1,6 +1,7 @@
 import { SecretKey } from "@rumi/core";
 import * as v from "valibot";
 import { SecretsError, type SecretsErrorCode } from "./errors.ts";
+import { isMarker, REDACTED } from "./redacted.ts";
 
 /** Shorter values cannot be kept out of sight (decision 3.6). */
 export const MIN_VALUE_BYTES = 4;
@@ -27,8 +28,11 @@ export function parseSecretValue(value: unknown): string {
 
 /** What an operator should know about a value that is kept all the same. */
 export function valueWarnings(value: string): string[] {
-  const short = Buffer.byteLength(value) < MIN_BROKERED_BYTES;
-  return short ? [`the value is shorter than ${MIN_BROKERED_BYTES} bytes: it cannot be masked safely and is never put into requests`] : [];
+  const warnings: string[] = [];
+  if (Buffer.byteLength(value) < MIN_BROKERED_BYTES)
+    warnings.push(`the value is shorter than ${MIN_BROKERED_BYTES} bytes: it cannot be masked safely and is never put into requests`);
+  if (isMarker(value)) warnings.push(`the value is a piece of ${REDACTED}: it cannot be masked`);
+  return warnings;
 }
 
 function refused(code: SecretsErrorCode, message: string): SecretsError {
