@@ -5,6 +5,7 @@ It lives in process 1, so it may never raise, wait, or grow: a bounded number of
 
 import _socket
 import errno
+import os
 import select
 import time
 
@@ -134,7 +135,21 @@ class Relay:
             fd, _ = self._listener._accept()
         except OSError:
             return
-        client = Side(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fd))
+        try:
+            socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fd)
+        except Exception:
+            os.close(fd)
+            return
+        try:
+            self._take(socket)
+        except Exception:
+            # No memory, no descriptor: this one is not carried.
+            for carried in [one for one in (*self._carried, *self._lingering) if one.client.socket is socket]:
+                self._drop(carried)
+            socket.close()
+
+    def _take(self, socket):
+        client = Side(socket)
         client.socket.setblocking(False)
         client.socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         daemon, refusal = self._open() if len(self._carried) < MAX_CONNECTIONS else (None, TOO_MANY)
@@ -170,7 +185,9 @@ class Relay:
         self._update(carried)
 
     def _drop(self, carried):
-        (self._carried if carried in self._carried else self._lingering).remove(carried)
+        for some in (self._carried, self._lingering):
+            if carried in some:
+                some.remove(carried)
         for side in (carried.client, carried.daemon):
             if side is not None:
                 self._watch(side, None, 0)
@@ -189,6 +206,12 @@ class Relay:
     def _on_side(self, carried, side, events):
         if not self._step():
             return
+        try:
+            self._carry(carried, side, events)
+        except Exception:
+            self._drop(carried)
+
+    def _carry(self, carried, side, events):
         other = carried.daemon if side is carried.client else carried.client
         if events & WRITE:
             self._flush(carried, side)
@@ -273,8 +296,8 @@ class Relay:
         if mask == side.mask:
             return
         if mask == 0:
+            self._handlers.pop(side.fd, None)
             self._poll.unregister(side.fd)
-            del self._handlers[side.fd]
         elif side.mask == 0:
             self._handlers[side.fd] = lambda events: self._on_side(carried, side, events)
             self._poll.register(side.fd, mask)
