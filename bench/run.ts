@@ -1,6 +1,6 @@
 // Measures the main paths beside the limits of the machine it runs on, in one run: `npm run bench`. Prints a table; asserts nothing.
 //
-//   [-- --only=raw,port,rights,cold,memory,flow,http,bubblewrap,store,redaction] [--scale=1] [--json FILE]
+//   [-- --only=raw,port,rights,cold,memory,flow,http,bubblewrap,store,redaction,egress] [--scale=1] [--json FILE]
 import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -9,6 +9,7 @@ import { Place } from "./place.ts";
 import { Report } from "./report.ts";
 import { bubblewrap } from "./sections/bubblewrap.ts";
 import { cold } from "./sections/cold.ts";
+import { egress } from "./sections/egress.ts";
 import { flows } from "./sections/flows.ts";
 import { http } from "./sections/http.ts";
 import { memory } from "./sections/memory.ts";
@@ -19,7 +20,7 @@ import { sandboxPort } from "./sections/sandbox-port.ts";
 import { store } from "./sections/store.ts";
 import { compareWithTargets } from "./targets.ts";
 
-const SECTIONS = ["raw", "port", "rights", "cold", "memory", "flow", "http", "bubblewrap", "store", "redaction"] as const;
+const SECTIONS = ["raw", "port", "rights", "cold", "memory", "flow", "http", "bubblewrap", "store", "redaction", "egress"] as const;
 
 const { values } = parseArgs({
   options: { only: { type: "string", default: SECTIONS.join(",") }, scale: { type: "string", default: "1" }, json: { type: "string" } },
@@ -61,6 +62,7 @@ if (version === null) {
 await section("bubblewrap", () => bubblewrap(report, scale));
 await section("redaction", () => redaction(report, scale));
 await section("store", () => store(report, scale));
+await section("egress", () => egress(report, scale));
 
 compareWithTargets(report);
 console.log(`\n${machine}; ${((performance.now() - started) / 1000).toFixed(0)} s\n\n${report.text()}`);

@@ -32,6 +32,8 @@ export function compareWithTargets(report: Report): void {
   report.target("store set, durable / bare SQLite, durable", p50("store.set") / p50("store.bare.set"), "at most", 1.5, "x");
   report.target("store list of 100 of 100,000 / bare SQLite", p50("store.list") / p50("store.bare.list"), "at most", 2, "x");
   report.target("store list by prefix / bare SQLite", p50("store.prefix") / p50("store.bare.prefix"), "at most", 2, "x");
+  report.target("egress, added to a fetch, p50", p50("egress.proxied") - p50("egress.direct"), "at most", 1, "ms");
+  report.target("egress, added to a fetch, p95", p95("egress.proxied") - p95("egress.direct"), "at most", 3, "ms");
   report.target("redaction of log lines, 50 live secrets", value("redaction.line"), "at least", 200, "MB/s");
   report.target("redaction of large texts, 50 live secrets", value("redaction.text"), "at least", 200, "MB/s");
   report.target("redaction of large texts, names too", value("redaction.named"), "at least", 200, "MB/s");
