@@ -35,6 +35,15 @@ export type { CatalogFunction, FunctionCatalogDeps } from "./functions/function-
 export { PackFunctions } from "./functions/pack-functions.ts";
 export type { FunctionCallAsk, FunctionCallEnd, PackFunctionsDeps } from "./functions/pack-functions.ts";
 
+export { dictionaryKernelHandlers } from "./vocabulary/dictionary-handlers.ts";
+export type { DictionaryHandlerDeps } from "./vocabulary/dictionary-handlers.ts";
+export { PackConverters } from "./vocabulary/pack-converters.ts";
+export type { ConvertAsk, Converted, PackConvertersDeps } from "./vocabulary/pack-converters.ts";
+export { VocabularyCatalog } from "./vocabulary/vocabulary-catalog.ts";
+export type { PackConverter, PackVocabFacts, VocabularyCatalogDeps } from "./vocabulary/vocabulary-catalog.ts";
+export { vocabularyKernelHandlers } from "./vocabulary/vocabulary-handlers.ts";
+export type { VocabularyHandlerDeps } from "./vocabulary/vocabulary-handlers.ts";
+
 export { systemTimers } from "./timers.ts";
 export { PackRuntimeError } from "./errors.ts";
 export type { PackRuntimeErrorCode } from "./errors.ts";

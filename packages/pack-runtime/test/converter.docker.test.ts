@@ -1,0 +1,3 @@
+import { converterSuite } from "./converter-suite.ts";
+
+converterSuite("docker");
