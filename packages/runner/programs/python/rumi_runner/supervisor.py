@@ -14,7 +14,6 @@ from .hygiene import Hygiene
 from .kernel import Children, OomKills, OomScore, adopt_orphans, forbid_inspection
 from .learner import Learner
 from .process import CallProcess
-from .relay import Relay, port_of
 from .settings import PROTOCOL, Settings
 
 TICK = 0.1
@@ -90,6 +89,10 @@ class Supervisor:
 
     def open_relay(self, environment):
         """Where this instance's libraries are told of a forward proxy, here it is."""
+        if "http_proxy" not in environment:
+            return
+        from .relay import Relay, port_of
+
         port = port_of(environment)
         if port is None:
             return
