@@ -1,28 +1,4 @@
-import * as v from "valibot";
-
-const Pointers = v.pipe(v.array(v.pipe(v.string(), v.maxLength(1024))), v.maxLength(256));
-
-/**
- * What a component lets other packs send to its inbox. Source: page "Flows", section 14.1. Absent, or anything else than
- * this: nothing.
- */
-export const AddonPolicy = v.strictObject({
-  deny_all: v.optional(v.boolean(), false),
-  allowed_manifest_paths: v.optional(Pointers, []),
-  editable_files: v.optional(
-    v.pipe(
-      v.array(
-        v.strictObject({
-          path_glob: v.pipe(v.string(), v.minLength(1), v.maxLength(512)),
-          allowed_json_pointer_prefixes: v.optional(Pointers, []),
-        }),
-      ),
-      v.maxLength(256),
-    ),
-    [],
-  ),
-});
-export type AddonPolicy = v.InferOutput<typeof AddonPolicy>;
+import type { AddonPolicy } from "@rumi/pack-manifest";
 
 /** Pointer prefixes inside which `file` of the component may be changed; empty: none. */
 export function editablePrefixes(policy: AddonPolicy, file: string): readonly string[] {

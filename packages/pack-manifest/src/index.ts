@@ -17,3 +17,5 @@ export { packError, packWarning } from "./problems.ts";
 export type { PackErrorCode, PackProblem, PackWarningCode } from "./problems.ts";
 export { FUNCTION_ENTRY_FILES, FUNCTION_FILE, FunctionId, FunctionJson, FUNCTIONS_FOLDER } from "./function-json.ts";
 export { HANDLER_FILE, HANDLERS_FOLDER, HandlerJson } from "./handler-json.ts";
+export { AddonPolicy, ComponentJson } from "./component-json.ts";
+export { UNIT_KINDS, UNIT_MODES, UnitJson } from "./unit-json.ts";
