@@ -89,7 +89,7 @@ export class Admission {
       });
       return { allowPrivate, pair, report: false };
     }
-    trace.remedy = verdict.remedy ?? null;
+    trace.remedy = verdict.remedy ?? (isFinal(verdict) ? null : `rumi network grant ${principal}`);
     if (reports.running(principal) && !isFinal(verdict) && REPORT_PORTS.has(wish.port)) {
       trace.wouldDeny = verdict.reason;
       return { allowPrivate: [], pair: false, report: true };

@@ -63,7 +63,7 @@ export class EgressProxy implements AsyncDisposable {
     this.#connections = new Connections({ connect });
     this.#outbound = new Outbound({ admission, secrets, connections: this.#connections, logger }, this.#options);
     this.#tunnels = new Tunnels({ admission, policy, secrets, connect, audit, clock, logger }, this.#options);
-    this.#forward = new ForwardProxy({ outbound: this.#outbound, tunnels: this.#tunnels, admission, audit, clock }, this.#options);
+    this.#forward = new ForwardProxy({ outbound: this.#outbound, tunnels: this.#tunnels, admission, audit, clock, logger }, this.#options);
   }
 
   /** Owns `connection` from now on: frames, tunnels and the forward proxy. Never throws. */
@@ -203,7 +203,9 @@ export class EgressProxy implements AsyncDisposable {
 
   async #claims(message: JsonObject, caller: InstanceCaller): Promise<void> {
     const claimed = claimedPrincipals(message, caller.principal);
-    if (claimed.length > 0) await this.#audit.overridden(caller, claimed);
+    if (claimed.length === 0) return;
+    await this.#admission.refusalPause(caller.principal);
+    await this.#audit.overridden(caller, claimed);
   }
 
   async #noProxy(session: FrameSession, caller: InstanceCaller): Promise<void> {

@@ -330,3 +330,19 @@ test("redirects go back to the proxy's client, an upload over its limit and a cu
   third.write(Buffer.alloc(4_500_000));
   expect(await headOf(third)).toMatch(/^HTTP\/1\.1 403 /u);
 });
+
+test("a client that leaves in the middle of its body, or pipelines without end, harms nobody else", async () => {
+  await using egress = await open();
+  const leaving = await proxied(egress);
+  leaving.write(`POST http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 100\r\n\r\nhalf`);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  leaving.destroy();
+  await expect.poll(() => egress.audit.events.length).toBe(1);
+  expect(egress.audit.events[0]).toMatchObject({ success: false, error_type: "cancelled" });
+  const greedy = await proxied(egress);
+  greedy.write(`GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(500));
+  await rest(greedy);
+  const polite = await proxied(egress);
+  polite.write(`GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+  expect((await rest(polite)).toString()).toMatch(/^HTTP\/1\.1 200 /u);
+});

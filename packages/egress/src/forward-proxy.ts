@@ -2,18 +2,18 @@ import { Buffer } from "node:buffer";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Clock, SocketOwner } from "@rumi/core";
+import type { Clock, Logger, SocketOwner } from "@rumi/core";
 import { encodeJsonFrame } from "@rumi/wire";
 import type { Admission } from "./admission.ts";
-import type { AnswerHead, AnswerSink } from "./answer-sink.ts";
 import type { Fault } from "./fault.ts";
 import { fault } from "./fault.ts";
 import { endToEnd, pairsOf } from "./header-rules.ts";
-import { canonicalHost, portNumber, urlHost } from "./host-name.ts";
-import type { EgressErrorType } from "./http-answer.ts";
+import { portNumber } from "./host-name.ts";
 import { MAX_REQUEST_BODY_BYTES, MAX_RESPONSE_HEADER_BYTES, MAX_TIMEOUT_SECONDS, TUNNEL_IDLE_MS } from "./limits.ts";
 import type { EgressOptions } from "./limits.ts";
 import type { Outbound } from "./outbound.ts";
+import { proxiedUrl } from "./proxied-url.ts";
+import { plainRefusal, ProxyAnswer } from "./proxy-answer.ts";
 import { methodOf } from "./request-message.ts";
 import type { EgressRequest } from "./request-message.ts";
 import { startTrace } from "./request-trace.ts";
@@ -33,22 +33,11 @@ export interface ForwardProxyDeps {
   readonly admission: Admission;
   readonly audit: RequestAudit;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
-/** What went wrong on the way is the upstream's (502); asking too much 429; everything else is a no. */
-const STATUS: Partial<Record<EgressErrorType, number>> = {
-  rate_limited: 429,
-  busy: 429,
-  dns_error: 502,
-  connection_refused: 502,
-  ssl_error: 502,
-  timeout: 502,
-  response_too_large: 502,
-  connection_lost: 502,
-  too_many_redirects: 502,
-  cancelled: 502,
-  internal_error: 502,
-};
+/** Requests on one connection that may wait for their answers. */
+const MAX_PIPELINED = 32;
 
 /** Requests and tunnels of programs that know nothing of this house, in the words of an HTTP proxy (RFC 9110, RFC 9112). */
 export class ForwardProxy {
@@ -56,6 +45,8 @@ export class ForwardProxy {
   readonly #options: Required<EgressOptions>;
   readonly #server: Server;
   readonly #sessions = new WeakMap<Duplex, Session>();
+  /** Requests of a connection that are not answered yet. */
+  readonly #waiting = new WeakMap<Duplex, number>();
 
   constructor(deps: ForwardProxyDeps, options: Required<EgressOptions>) {
     this.#deps = deps;
@@ -63,10 +54,18 @@ export class ForwardProxy {
     // It listens nowhere: connections are handed to it.
     this.#server = createServer({ maxHeaderSize: MAX_RESPONSE_HEADER_BYTES, keepAlive: true, requestTimeout: 0, headersTimeout: 0 });
     this.#server.timeout = TUNNEL_IDLE_MS;
-    this.#server.on("request", (request, response) => void this.#request(request, response));
-    this.#server.on("connect", (request, stream, head) => void this.#connect(request, stream, head));
+    const broke = (stream: { destroy(): unknown }, error: unknown): void => {
+      deps.logger.log("error", "a proxied request broke", { error: error instanceof Error ? error.stack : String(error) });
+      stream.destroy();
+    };
+    this.#server.on("request", (request, response) => {
+      this.#request(request, response).catch((error: unknown) => broke(response, error));
+    });
+    this.#server.on("connect", (request, stream, head) => {
+      this.#connect(request, stream, head).catch((error: unknown) => broke(stream, error));
+    });
     this.#server.on("clientError", (_error, stream) => {
-      if (stream.writable) stream.end(plainAnswer(403, "protocol_error", "The request is no valid HTTP"));
+      if (stream.writable) stream.end(plainRefusal("protocol_error", "The request is no valid HTTP"));
       else stream.destroy();
     });
   }
@@ -107,10 +106,15 @@ export class ForwardProxy {
   }
 
   async #request(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const session = this.#sessions.get(incoming.socket);
+    const { socket } = incoming;
+    const session = this.#sessions.get(socket);
     response.on("error", () => undefined);
     incoming.on("error", () => undefined);
     if (session === undefined) return void response.destroy();
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1;
+    // No client of this house pipelines; one that does so without end is cut off.
+    if (waiting > MAX_PIPELINED) return void socket.destroy();
+    this.#waiting.set(socket, waiting);
     const caller = session.owner.caller(session.callId);
     const trace = startTrace(caller, incoming.method ?? "", this.#deps.clock);
     const life = new AbortController();
@@ -118,19 +122,15 @@ export class ForwardProxy {
     response.once("close", stop);
     session.owner.gone.addEventListener("abort", stop, { once: true });
     const sink = new ProxyAnswer(response, incoming.method === "HEAD");
-    try {
-      const request = await this.#read(incoming, session);
-      const end = "fault" in request ? request : await this.#deps.outbound.perform(request, caller, trace, sink, life.signal);
-      if (end === null) sink.end();
-      else {
-        await this.#deps.admission.refusalPause(caller.principal);
-        sink.fail(end);
-      }
-      await this.#deps.audit.record(trace, end);
-    } finally {
-      response.removeListener("close", stop);
-      session.owner.gone.removeEventListener("abort", stop);
-    }
+    const request = await this.#read(incoming, session);
+    const end = "fault" in request ? request : await this.#deps.outbound.perform(request, caller, trace, sink, life.signal);
+    if (end !== null) await this.#deps.admission.refusalPause(caller.principal);
+    await this.#deps.audit.record(trace, end);
+    if (end === null) sink.end();
+    else sink.fail(end);
+    response.removeListener("close", stop);
+    session.owner.gone.removeEventListener("abort", stop);
+    this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1);
   }
 
   /** The request as a frame would say it. */
@@ -138,14 +138,18 @@ export class ForwardProxy {
     const method = methodOf(incoming.method ?? "");
     if (method === null) return fault("validation_error", 2, "This method is not served");
     const pairs = pairsOf(incoming.rawHeaders);
-    const url = requestUrl(incoming, session.tunnel);
+    const url = proxiedUrl(incoming, session.tunnel);
     if (typeof url !== "string") return url;
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for await (const chunk of incoming) {
-      bytes += (chunk as Buffer).length;
-      if (bytes > MAX_REQUEST_BODY_BYTES) return fault("validation_error", 1, `body is over ${MAX_REQUEST_BODY_BYTES} bytes`);
-      chunks.push(chunk as Buffer);
+    try {
+      for await (const chunk of incoming) {
+        bytes += (chunk as Buffer).length;
+        if (bytes > MAX_REQUEST_BODY_BYTES) return fault("validation_error", 1, `body is over ${MAX_REQUEST_BODY_BYTES} bytes`);
+        chunks.push(chunk as Buffer);
+      }
+    } catch {
+      return fault("cancelled", 1, "The request was cut short");
     }
     return {
       method,
@@ -172,7 +176,7 @@ export class ForwardProxy {
       const refused = fault("validation_error", 3, session.tunnel === null ? "CONNECT needs host:port" : "No tunnel inside a tunnel");
       const caller = session.owner.caller(session.callId);
       await this.#deps.admission.refusalPause(caller.principal);
-      stream.end(plainAnswer(403, refused.fault, refused.text));
+      stream.end(plainRefusal(refused.fault, refused.text));
       return this.#deps.audit.record(startTrace(caller, "CONNECT", this.#deps.clock), refused);
     }
     if (head.length > 0) stream.unshift(head);
@@ -182,106 +186,10 @@ export class ForwardProxy {
         stream,
         answer: (no) => {
           if (no === null) stream.write("HTTP/1.1 200 Connection Established\r\n\r\n");
-          else stream.end(plainAnswer(proxyStatus(no.fault), no.fault, no.text));
+          else stream.end(plainRefusal(no.fault, no.text));
         },
         http: (first, tunnel) => this.#accept(stream, first, { ...session, tunnel }),
       },
     );
-  }
-}
-
-/** The whole URL of a proxied request, or what is wrong with it. */
-function requestUrl(incoming: IncomingMessage, tunnel: Session["tunnel"]): string | Fault {
-  const target = incoming.url ?? "";
-  const hosts = pairsOf(incoming.rawHeaders).filter(([name]) => name.toLowerCase() === "host");
-  if (hosts.length > 1) return fault("validation_error", 4, "more than one Host");
-  const host = hosts[0]?.[1];
-  if (tunnel === null) {
-    if (!/^https?:\/\//iu.test(target)) return fault("validation_error", 3, "A proxy is asked with a whole URL");
-    const named = /^https?:\/\/([^/?#]*)/iu.exec(target)?.[1] ?? "";
-    const fallback = /^https:/iu.test(target) ? 443 : 80;
-    if (host !== undefined && !sameHost(host, named, fallback)) return fault("validation_error", 4, "Host is not the URL's");
-    return target;
-  }
-  if (!target.startsWith("/")) return fault("validation_error", 3, "Inside a tunnel a request names a path");
-  const authority = `${urlHost(tunnel.host)}:${tunnel.port}`;
-  if (host === undefined || !sameHost(host, authority, 80)) return fault("validation_error", 4, "Host is not the tunnel's");
-  return `http://${authority}${target}`;
-}
-
-function sameHost(one: string, other: string, port: number): boolean {
-  const canonical = (text: string): string | null => {
-    const parts = /^(\[[^\]]*\]|[^:]*)(?::([0-9]+))?$/u.exec(text.trim());
-    const host = canonicalHost(parts?.[1] ?? "")?.host;
-    return host === undefined ? null : `${host} ${parts?.[2] === undefined ? port : Number(parts[2])}`;
-  };
-  const left = canonical(one);
-  return left !== null && left === canonical(other);
-}
-
-/** The status that says a fault to a proxy's client. */
-export function proxyStatus(type: EgressErrorType): number {
-  return STATUS[type] ?? 403;
-}
-
-/** An answer in bytes, for a connection that is closed after it. */
-function plainAnswer(status: number, type: EgressErrorType, text: string): string {
-  const phrase = status === 429 ? "Too Many Requests" : status === 502 ? "Bad Gateway" : "Forbidden";
-  const body = `${text}\n`;
-  return (
-    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Proxy-Error: ${type}\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-  );
-}
-
-/** Gives an upstream's answer to a proxy's client. */
-class ProxyAnswer implements AnswerSink {
-  readonly #response: ServerResponse;
-  readonly #bodiless: boolean;
-
-  constructor(response: ServerResponse, bodiless: boolean) {
-    this.#response = response;
-    this.#bodiless = bodiless;
-  }
-
-  head(head: AnswerHead): void {
-    this.#response.sendDate = false;
-    this.#response.writeHead(
-      head.status,
-      head.headers.filter(([name]) => this.#bodiless || name.toLowerCase() !== "content-length").flat(),
-    );
-    this.#response.flushHeaders();
-  }
-
-  chunk(bytes: Uint8Array): Promise<void> | void {
-    const response = this.#response;
-    if (response.destroyed || response.write(bytes)) return;
-    return new Promise((resolve) => {
-      const go = (): void => {
-        response.removeListener("drain", go);
-        response.removeListener("close", go);
-        resolve();
-      };
-      response.once("drain", go);
-      response.once("close", go);
-    });
-  }
-
-  end(): void {
-    this.#response.end();
-  }
-
-  fail(no: Fault): void {
-    const response = this.#response;
-    // What has begun cannot be taken back: it is cut, and so it is seen not to be whole.
-    if (response.headersSent) return void response.destroy();
-    const body = `${no.text}\n`;
-    response.writeHead(proxyStatus(no.fault), {
-      "content-type": "text/plain; charset=utf-8",
-      "content-length": Buffer.byteLength(body),
-      "x-proxy-error": no.fault,
-      connection: "close",
-    });
-    response.end(body);
   }
 }

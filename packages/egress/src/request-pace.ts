@@ -5,8 +5,8 @@ const WINDOW_MS = 60_000;
 /** Refusals of one principal a minute after which each further one is answered late. */
 const QUICK_REFUSALS = 600;
 
-/** How late, in ms: bounds what a loop of refused requests costs, above all in the audit log. */
-const SLOW_REFUSAL_MS = 100;
+/** How far apart the further ones are, in ms: bounds what a loop of refused requests costs, above all in the audit log. */
+const REFUSAL_STEP_MS = 100;
 
 interface Pace {
   /** When its requests were let through, oldest first; a ring without its front. */
@@ -15,6 +15,8 @@ interface Pace {
   inFlight: number;
   refusals: number;
   refusalsSince: number;
+  /** When the next refusal may be answered. */
+  nextRefusal: number;
 }
 
 /** Rule 5: how many requests of a principal in any minute, and how many at once. */
@@ -56,13 +58,15 @@ export class RequestPace {
       pace.refusals = 0;
       pace.refusalsSince = now;
     }
-    return ++pace.refusals > QUICK_REFUSALS ? SLOW_REFUSAL_MS : 0;
+    if (++pace.refusals <= QUICK_REFUSALS) return 0;
+    pace.nextRefusal = Math.max(now, pace.nextRefusal) + REFUSAL_STEP_MS;
+    return pace.nextRefusal - now;
   }
 
   #pace(principal: PackId): Pace {
     let pace = this.#paces.get(principal);
     if (pace === undefined) {
-      pace = { times: [], front: 0, inFlight: 0, refusals: 0, refusalsSince: this.#clock.monotonic() };
+      pace = { times: [], front: 0, inFlight: 0, refusals: 0, refusalsSince: this.#clock.monotonic(), nextRefusal: 0 };
       this.#paces.set(principal, pace);
     }
     return pace;
