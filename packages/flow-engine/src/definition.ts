@@ -2,7 +2,7 @@ import type { FlowId, JsonObject, JsonValue, PackId, StepId } from "@rumi/core";
 import type { Condition } from "./condition.ts";
 import type { FlowLoadCode } from "./errors.ts";
 import type { Expression } from "./expression.ts";
-import type { ScheduleSpec } from "./schedule.ts";
+import type { ScheduleSpec } from "./schedule-spec.ts";
 
 /** Where a flow file came from. `file` is shown to operators: relative, never a host path. */
 export interface FlowSource {

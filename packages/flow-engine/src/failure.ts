@@ -1,5 +1,5 @@
 import { RumiError } from "@rumi/core";
-import type { Failure } from "./run-state.ts";
+import type { Failure } from "./step-status.ts";
 
 /** Outcomes a `retry` repeats. Everything else (refusals, bad input, aborts, cancellation) is final. */
 const RETRYABLE_CODES: ReadonlySet<string> = new Set([

@@ -4,18 +4,13 @@ import type { AuditEvent, Clock, Digest, FlowId, PackId } from "@rumi/core";
 import { isoTime, jsonDigest, systemClock } from "@rumi/core";
 import { compareCodePoints } from "./evaluate-condition.ts";
 import type { FileCallStep, FlowDefinition, FlowSource, LoadProblem, Step } from "./definition.ts";
+import type { FlowFile } from "./flow-file.ts";
 import { loadModifiers, tellOfModifiers } from "./load-modifiers.ts";
 import type { ModifierDefinition, ModifierRecord, RemovedStep, StepOrigin } from "./modifier.ts";
 import { orderSteps } from "./order.ts";
 import { parseFlow } from "./parse-flow.ts";
 import type { BlockResolver, BlockTarget, KernelHandler } from "./ports.ts";
 import { allSteps } from "./walk-steps.ts";
-
-/** A flow file as read. `text` is untrusted. */
-export interface FlowFile {
-  readonly text: string;
-  readonly source: FlowSource;
-}
 
 /** Files that are not in the table, and why. */
 export interface SkipRecord {

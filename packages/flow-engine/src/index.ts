@@ -24,7 +24,8 @@ export type {
   ValueType,
 } from "./definition.ts";
 export { composeFlow, FlowTable } from "./flow-table.ts";
-export type { ComposedFlow, ComposeOptions, FlowFile, SkipRecord } from "./flow-table.ts";
+export type { FlowFile } from "./flow-file.ts";
+export type { ComposedFlow, ComposeOptions, SkipRecord } from "./flow-table.ts";
 export { isGlob, globMatches } from "./glob.ts";
 export { isWide } from "./apply-modifiers.ts";
 export type { ModifierSurroundings } from "./apply-modifiers.ts";
@@ -41,7 +42,7 @@ export type {
 export { parseModifier } from "./parse-modifier.ts";
 export type { ParsedModifier, ParseModifierOptions } from "./parse-modifier.ts";
 export { nextFire } from "./schedule.ts";
-export type { ScheduleSpec } from "./schedule.ts";
+export type { ScheduleSpec } from "./schedule-spec.ts";
 export { diffFlows } from "./diff-flow.ts";
 export type { ChangedField, FlowDiff } from "./diff-flow.ts";
 export { planFlow } from "./plan-flow.ts";

@@ -1,7 +1,7 @@
 import type { Digest, FlowId, JsonObject, JsonValue, RunId } from "@rumi/core";
 import type { StepOrigin } from "./modifier.ts";
 import type { RunState, RunTrigger } from "./run-answer.ts";
-import type { Failure, StepStatus } from "./run-state.ts";
+import type { Failure, StepStatus } from "./step-status.ts";
 import type { StepType } from "./definition.ts";
 
 /** What is kept of a run when it begins: all that a later process needs to go on with it. */

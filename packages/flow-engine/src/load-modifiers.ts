@@ -1,14 +1,15 @@
 import { isWide } from "./apply-modifiers.ts";
 import type { FlowSource, LoadProblem } from "./definition.ts";
-import type { ComposeOptions, FlowFile } from "./flow-table.ts";
+import type { FlowFile } from "./flow-file.ts";
 import { modifierName } from "./modifier.ts";
 import type { ModifierDefinition, ModifierRecord } from "./modifier.ts";
 import { parseModifier } from "./parse-modifier.ts";
+import type { KernelHandler } from "./ports.ts";
 
 /** Parses modifier files; the first of an identity stays. */
 export function loadModifiers(
   files: readonly FlowFile[],
-  options: Pick<ComposeOptions, "handlers" | "maxModifierBytes">,
+  options: { readonly handlers: readonly KernelHandler[]; readonly maxModifierBytes?: number },
   note: (source: FlowSource, problems: readonly LoadProblem[]) => void,
 ): ModifierDefinition[] {
   const known = new Map<string, ModifierDefinition>();

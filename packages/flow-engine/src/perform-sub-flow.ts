@@ -7,7 +7,8 @@ import { acceptInputs } from "./inputs.ts";
 import { MAX_CHAIN } from "./limits.ts";
 import { isOwnFlow } from "./names.ts";
 import { resultOf } from "./run-answer.ts";
-import type { Failure, Place, StepResult, StepExecutor } from "./run-state.ts";
+import type { Place, StepResult, StepExecutor } from "./run-state.ts";
+import type { Failure } from "./step-status.ts";
 import { StopScope } from "./stop-scope.ts";
 
 /** Runs another flow as a step: it sees only `input`, its result is the value. Takes no slot. */

@@ -8,6 +8,7 @@ import type { RunJournal } from "./journal.ts";
 import type { BlockRunner, FunctionRunner, KernelHandler, Sleep, StepConsent, SubFlowRights, Vocabulary } from "./ports.ts";
 import type { FailedStep } from "./run-answer.ts";
 import { Semaphore } from "./semaphore.ts";
+import type { Failure, StepStatus } from "./step-status.ts";
 import { StopScope } from "./stop-scope.ts";
 
 /** Collaborators of every run. */
@@ -113,8 +114,6 @@ export class RunState {
   }
 }
 
-export type StepStatus = "done" | "failed" | "missing" | "skipped";
-
 /** One flow of a run: the root, or a child. */
 export interface Frame {
   readonly composed: ComposedFlow;
@@ -137,16 +136,6 @@ export interface Place {
   readonly key: string;
   /** Phase of the enclosing top-level step, for nested ones. */
   readonly phase: string;
-}
-
-/** Why a step failed. */
-export interface Failure {
-  readonly code: string;
-  readonly error_type: string;
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly remedy?: string;
-  readonly details?: JsonObject;
 }
 
 /** How one attempt of a step ended. */

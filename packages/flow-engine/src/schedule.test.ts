@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseFlow } from "./parse-flow.ts";
 import { nextFire, parseSchedule } from "./schedule.ts";
-import type { ScheduleSpec } from "./schedule.ts";
+import type { ScheduleSpec } from "./schedule-spec.ts";
 
 interface Cell {
   readonly timezone: string;

@@ -5,13 +5,7 @@ import type { InputDeclaration } from "./definition.ts";
 import type { FlowLoadCode } from "./errors.ts";
 import { MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS } from "./limits.ts";
 import { shown } from "./problems.ts";
-
-/** When a flow starts by itself, checked. Times are instants; `timezone` is an IANA name. */
-export type ScheduleSpec = { readonly timezone: string; readonly inputs: JsonObject } & (
-  | { readonly kind: "cron"; readonly cron: string }
-  /** At least 10 seconds. */
-  | { readonly kind: "interval"; readonly interval_seconds: number }
-);
+import type { ScheduleSpec } from "./schedule-spec.ts";
 
 /** Something a `schedule` says that it may not; with `fatal` the flow loads unscheduled. */
 export interface ScheduleProblem {

@@ -6,7 +6,7 @@ import { BACKGROUND_RUN_SECONDS } from "./limits.ts";
 import type { RunAnswer, RunState } from "./run-answer.ts";
 import type { RunOptions } from "./run-options.ts";
 import { nextFire } from "./schedule.ts";
-import type { ScheduleSpec } from "./schedule.ts";
+import type { ScheduleSpec } from "./schedule-spec.ts";
 
 /** What is kept of a schedule over restarts. Times are ms since the epoch. */
 export interface ScheduleRow {

@@ -5,7 +5,8 @@ import { isRetryable } from "./failure.ts";
 import { MAX_MESSAGE_CHARS, MAX_REASON_CHARS } from "./limits.ts";
 import type { BlockOutcome, Vocabulary } from "./ports.ts";
 import { shown } from "./problems.ts";
-import type { Failure, StepResult, StepExecutor } from "./run-state.ts";
+import type { StepResult, StepExecutor } from "./run-state.ts";
+import type { Failure } from "./step-status.ts";
 
 /** The step's end from the outcome of the code of a pack: its value's keys in that pack's own words, its wish to end the flow. */
 export function settle(runner: StepExecutor, step: FileCallStep | FunctionStep, owner: PackId | null, outcome: BlockOutcome): StepResult {

@@ -7,7 +7,8 @@ import { failure, failureOf } from "./failure.ts";
 import type { JournaledStep } from "./journal.ts";
 import { MAX_RETRY_DELAY_SECONDS, MS_PER_TURN, STEPS_PER_TURN } from "./limits.ts";
 import { performStep } from "./perform-step.ts";
-import type { Ending, Failure, Place, RunCollaborators, RunState, StepExecutor, StepResult, StepStatus } from "./run-state.ts";
+import type { Ending, Place, RunCollaborators, RunState, StepExecutor, StepResult } from "./run-state.ts";
+import type { Failure, StepStatus } from "./step-status.ts";
 import { nextTurn } from "./waiting.ts";
 
 /** What a step that was begun still needs to end. */
