@@ -22,7 +22,7 @@ export const ENGINE_UNDER_TEST: Readonly<Record<string, string>> = {
 export const IS_RUNSC: boolean = OCI_RUNTIME === "runsc";
 
 /** What single-use calls need there beside it: its own threads count to the limit of processes. */
-export const SINGLE_USE_UNDER_TEST: Readonly<Record<string, string>> = IS_RUNSC ? { RUMI_BLOCK_PIDS: "256" } : {};
+export const SINGLE_USE_UNDER_TEST: Readonly<Record<string, string>> = IS_RUNSC ? { RUMI_BLOCK_PIDS: "512" } : {};
 
 /** Ids of containers of a home on that engine, running or not. */
 export async function containersUnderTest(home: TestHome): Promise<string[]> {

@@ -34,7 +34,7 @@ const IS_RUNSC = OCI_RUNTIME === "runsc";
 export const REUSE: SuiteOptions = { reuse: true, ...(IS_RUNSC ? { differences: RUNSC_DIFFERENCES } : {}) };
 
 /** The same for single-use calls: there runsc's own threads need room beside those of several processes of Node. */
-export const SINGLE_USE: SuiteOptions = IS_RUNSC ? { differences: RUNSC_DIFFERENCES, limits: { pids: 256 } } : {};
+export const SINGLE_USE: SuiteOptions = IS_RUNSC ? { differences: RUNSC_DIFFERENCES, limits: { pids: 512 } } : {};
 
 /** The folder of the hostile example packs. */
 export const HOSTILE_PACKS = new URL("../../../examples/packs", import.meta.url).pathname;
