@@ -7,6 +7,7 @@ import { addAuditVerbs } from "./verbs/audit.ts";
 import { addCompletionVerb } from "./verbs/completion.ts";
 import { addContainerVerbs } from "./verbs/container.ts";
 import { addDaemonVerbs } from "./verbs/daemon.ts";
+import { addDictVerbs } from "./verbs/dict.ts";
 import { addFlowVerbs } from "./verbs/flow.ts";
 import { addGrantVerbs } from "./verbs/grant.ts";
 import { addNetworkVerbs } from "./verbs/network.ts";
@@ -35,6 +36,7 @@ export function createProgram(world: World, outcome: Outcome): Command {
   addPrivilegeVerbs(program, act);
   addFlowVerbs(program, act);
   addStoreVerbs(program, act);
+  addDictVerbs(program, act);
   addContainerVerbs(program, act);
   addTokenVerbs(program, act);
   addCompletionVerb(program, act);

@@ -28,7 +28,9 @@ import {
 } from "@rumi/pack-runtime";
 import type { ApprovalGate, InstanceSeed } from "@rumi/pack-runtime";
 import type { SqliteRunJournal } from "@rumi/run-journal-sqlite";
+import { SharedDictionary } from "@rumi/vocabulary";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
+import { bindDictionary } from "./bind-dictionary.ts";
 import { bindRights } from "./bind-rights.ts";
 import { declaredOf, makeRights } from "./compose-rights.ts";
 import type { RightsFoundations } from "./compose-rights.ts";
@@ -257,6 +259,8 @@ export function compose(
 
   make(PART.pending, (get) => new PendingExport({ approvals: get(PART.approvals), clock, timers, logger }, { userData: paths.userData }));
 
+  make(PART.dictionary, () => new SharedDictionary({ audit, clock, diagnostics, logger }, { folder: join(paths.settings, "shared_dict") }));
+
   make(PART.tokens, () => new TokenRegistry({ store: new SignedTokenStore({ signed, paths }), audit, clock, random }));
 
   make(PART.api, (get) =>
@@ -288,6 +292,7 @@ export function compose(
           clock,
           onReport: (packId) => void get(PART.pool).drain({ pack_id: packId }),
         }),
+        dictionary: bindDictionary(get(PART.dictionary)),
         daemon,
         audit: bindAudit(audit),
         auditSink: audit,

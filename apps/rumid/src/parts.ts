@@ -20,6 +20,7 @@ import type {
 import type { Sandbox } from "@rumi/sandbox";
 import type { DockerContainers } from "@rumi/sandbox-docker";
 import type { StoreCursors, StoreRegistry } from "@rumi/store";
+import type { SharedDictionary } from "@rumi/vocabulary";
 import type { InjectionToken } from "tsyringe";
 import type { Foundations } from "./foundations.ts";
 import type { FileImagePins } from "./state-files.ts";
@@ -41,6 +42,7 @@ export const PART = {
   runner: part<FlowRunner>("runner"),
   pending: part<PendingExport>("pending"),
   scheduler: part<Scheduler>("scheduler"),
+  dictionary: part<SharedDictionary>("dictionary"),
   tokens: part<TokenRegistry>("tokens"),
   api: part<Api>("api"),
 

@@ -7,6 +7,7 @@ import type { SafeFilesErrorCode } from "@rumi/safe-files";
 import type { SandboxErrorCode, SandboxOutcomeCode } from "@rumi/sandbox";
 import type { SecretsErrorCode } from "@rumi/secrets";
 import type { StoreErrorCode } from "@rumi/store";
+import type { VocabularyErrorCode } from "@rumi/vocabulary";
 import type { ApiErrorCode } from "./errors.ts";
 import { LOAD_CODES } from "./load-codes.ts";
 
@@ -46,7 +47,8 @@ export type PackageCode =
   | SandboxErrorCode
   | SandboxOutcomeCode
   | SecretsErrorCode
-  | StoreErrorCode;
+  | StoreErrorCode
+  | VocabularyErrorCode;
 
 /**
  * Every code that can reach an answer: its status, whether to try again, and its remedy. A code of a package without a line
@@ -70,6 +72,7 @@ export const CODES = {
   "http.method": none(405, FIX_REQUEST),
   "http.timeout": none(504, TRY_AGAIN, true),
   "rate.limited": none(429, TRY_AGAIN, true),
+  "stream.capacity": none(429, "a stream of this token has to end first", true),
   "token.not_found": remedy(404, "rumi token list"),
   "token.last_admin": remedy(409, "rumi token create --scope admin NAME"),
   "daemon.starting": remedy(503, "rumi status", true),
@@ -154,6 +157,14 @@ export const CODES = {
   "store.quota_exceeded": remedy(413, "rumi store list"),
   "store.payload_too_large": none(413, FIX_REQUEST),
 
+  "dict.rejected": none(400, "a word has 1 to 256 characters, a chain 10 hops, the dictionary 10,000 rules"),
+  "dict.conflict": remedy(409, "rumi dict remove {namespace} {token}"),
+  "dict.cycle_detected": remedy(409, "rumi dict list {namespace}"),
+  "dict.not_found": remedy(404, "rumi dict list {namespace}"),
+  "dict.unavailable": remedy(503, "rumi doctor", true),
+  "vocab.convert_failed": none(500, FIX_PACK),
+  "vocab.collision": none(400, FIX_PACK),
+
   "flow.not_found": remedy(404, "rumi flow list"),
   "flow.run_not_found": remedy(404, "rumi run list"),
   "flow.not_runnable": none(403, "the daemon alone runs this flow"),
@@ -179,6 +190,7 @@ export const CODES = {
   "flow.child_failed": none(500, FIX_FLOW),
   "flow.child_aborted": none(500, FIX_FLOW),
   "schedule.not_found": remedy(404, "rumi schedule list"),
+  "modifier.not_found": remedy(404, "rumi modifier list"),
   "flow.resume_limit": remedy(500, "rumi run show {run_id}"),
   "kernel.invalid_args": none(400, FIX_FLOW),
   "kernel.failed": none(500, FIX_FLOW),

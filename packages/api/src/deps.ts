@@ -2,7 +2,9 @@ import type { AuditSink, Clock, Logger, Random } from "@rumi/core";
 import type {
   AuditReadPort,
   DaemonPort,
+  DictionaryPort,
   FlowsPort,
+  FlowWorkPort,
   GrantsPort,
   InstancesPort,
   NetworkPort,
@@ -10,6 +12,7 @@ import type {
   PrivilegesPort,
   RunsPort,
   SandboxStatusPort,
+  SchedulesPort,
   SecretsPort,
   StoresPort,
 } from "./ports.ts";
@@ -19,7 +22,9 @@ import type { TokenRegistry } from "./token-registry.ts";
 export interface ApiDeps {
   readonly packs: PacksPort;
   readonly flows: FlowsPort;
+  readonly flowWork: FlowWorkPort;
   readonly runs: RunsPort;
+  readonly schedules: SchedulesPort;
   readonly sandbox: SandboxStatusPort;
   readonly instances: InstancesPort;
   readonly grants: GrantsPort;
@@ -27,6 +32,7 @@ export interface ApiDeps {
   readonly secrets: SecretsPort;
   readonly privileges: PrivilegesPort;
   readonly stores: StoresPort;
+  readonly dictionary: DictionaryPort;
   readonly daemon: DaemonPort;
   readonly audit: AuditReadPort;
   readonly auditSink: AuditSink;

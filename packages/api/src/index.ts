@@ -29,7 +29,9 @@ export type { ApiDeps } from "./deps.ts";
 export type {
   AuditReadPort,
   DaemonPort,
+  DictionaryPort,
   FlowsPort,
+  FlowWorkPort,
   GrantsPort,
   InstancesPort,
   Messages,
@@ -39,6 +41,7 @@ export type {
   RunRequest,
   RunsPort,
   SandboxStatusPort,
+  SchedulesPort,
   SecretsPort,
   Soon,
   StoresPort,
@@ -48,6 +51,7 @@ export type { NetworkGrantView } from "./schemas/network.ts";
 export type { GrantRecord } from "./schemas/rights.ts";
 export type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 export type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
+export type { FlowDiff, FlowPlan, FlowsLoaded, LoadProblem, ModifierChange, ModifierRecord } from "./schemas/flow-work.ts";
 export type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
 export type {
   ApproveAnswer,

@@ -81,6 +81,11 @@ const RIGHTS: readonly (readonly [name: string, method: string, path: string, bo
   ["stores.list", "GET", "/api/stores"],
   ["stores.delete", "DELETE", "/api/stores/my_pack__cache"],
   ["stores.delete", "DELETE", "/api/stores/my_pack__cache?force=true"],
+  ["dictionary.propose", "POST", "/api/shared_dict/propose", { namespace: "n", token: "A", value: "B" }],
+  ["dictionary.propose", "POST", "/api/shared_dict/propose", { namespace: "n", token: "B", value: "A" }],
+  ["dictionary.list", "GET", "/api/shared_dict?namespace=n&token=A&limit=1"],
+  ["dictionary.remove", "POST", "/api/shared_dict/remove", { namespace: "n", token: "A" }],
+  ["dictionary.remove", "POST", "/api/shared_dict/remove", { namespace: "n", token: "A" }],
 ];
 
 test("every real answer of every route is as the OpenAPI document says, done or refused", async () => {

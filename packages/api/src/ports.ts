@@ -1,7 +1,16 @@
 import type { JsonObject, JsonValue, PackId, PermissionId, SecretKey, StoreId } from "@rumi/core";
 import type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 import type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
-import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
+import type {
+  DictionaryProposal,
+  DictionaryProposed,
+  DictionaryRemoval,
+  DictionaryRemoved,
+  DictionaryRuleView,
+} from "./schemas/dictionary.ts";
+import type { StreamEvent } from "./event-stream.ts";
+import type { FlowDiff, FlowPlan, FlowsLoaded, LoadProblem, ModifierChange, ModifierRecord, ScheduleStatus } from "./schemas/flow-work.ts";
+import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunLogLine, RunRecord, RunState } from "./schemas/flows.ts";
 import type { NetworkAsk, NetworkGranted, NetworkListing, NetworkReport, NetworkVerdict } from "./schemas/network.ts";
 import type { ApproveAnswer, PackReview, PackState, PackSummary, RejectAnswer, ScanAnswer } from "./schemas/packs.ts";
 import type {
@@ -51,6 +60,35 @@ export interface FlowsPort {
   effective(flowId: string): Soon<EffectiveFlow | null>;
 }
 
+/**
+ * Flows before they run, and the operator's own flow files. Null for an unknown flow or file. A file with an error is refused with
+ * all its problems as issues, and nothing is changed. @throws RumiError `flow.*` `modifier.*` `approval.pack_not_found`
+ */
+export interface FlowWorkPort {
+  plan(flowId: string, inputs: JsonObject): Soon<FlowPlan | null>;
+  /** Exactly one of `source` and `pack_id` is there. */
+  diff(flowId: string, change: { readonly source?: string | undefined; readonly pack_id?: PackId | undefined }): Soon<FlowDiff | null>;
+  reload(): Soon<FlowsLoaded>;
+  putFlow(id: string, source: string, actor: string): Soon<FlowsLoaded>;
+  removeFlow(id: string, actor: string): Soon<FlowsLoaded | null>;
+  /** Of one pack, or all. Of a dry run also `problems` and `effective`; nothing is published. */
+  modifiers(filter: { readonly pack_id?: PackId; readonly dry_run: boolean }): Soon<{
+    readonly modifiers: readonly ModifierRecord[];
+    readonly problems?: readonly LoadProblem[];
+    readonly effective?: readonly EffectiveFlow[];
+  }>;
+  putModifier(id: string, source: string, options: { readonly dry_run: boolean }, actor: string): Soon<ModifierChange>;
+  removeModifier(id: string, options: { readonly dry_run: boolean }, actor: string): Soon<ModifierChange | null>;
+}
+
+/** Flows that start by themselves. @throws RumiError `schedule.not_found` */
+export interface SchedulesPort {
+  list(): Soon<readonly ScheduleStatus[]>;
+  setEnabled(flowId: string, enabled: boolean, actor: string): Soon<ScheduleStatus>;
+  /** @throws RumiError what starting a run throws */
+  trigger(flowId: string, actor: string): Soon<{ readonly run_id: string }>;
+}
+
 /** One run asked for. Inputs are data; nothing here carries code, steps or a principal. */
 export interface RunRequest {
   readonly flow_id: string;
@@ -68,9 +106,20 @@ export interface RunRequest {
 export interface RunsPort {
   /** Resolves when the run has ended, however it ended. A client that leaves does not reach here. */
   run(request: RunRequest): Promise<Run>;
-  /** Newest first. */
-  list(filter: { readonly flow_id?: string; readonly state?: RunState; readonly caller?: string }): Soon<readonly RunRecord[]>;
+  /** Newest first, at most `limit`. @throws RumiError `request.invalid` when there is no run `before` */
+  list(filter: {
+    readonly flow_id?: string;
+    readonly state?: RunState;
+    readonly caller?: string;
+    /** Only runs older than this one. */
+    readonly before?: string;
+    readonly limit: number;
+  }): Soon<readonly RunRecord[]>;
   get(runId: string): Soon<RunRecord | null>;
+  /** What blocks printed, of one step or of all, oldest first. */
+  logs(runId: string, stepId?: string): Soon<readonly RunLogLine[]>;
+  /** Events after number `after`: those that were, then those that come, each once. Ends with the run and when `signal` aborts. */
+  events(runId: string, after: number, signal: AbortSignal): AsyncIterable<StreamEvent>;
   /** @throws RumiError `flow.run_not_found` `flow.run_finished` */
   cancel(runId: string, reason: string | undefined, actor: string): Soon<{ readonly state: string }>;
 }
@@ -167,6 +216,16 @@ export interface StoresPort {
   share(ask: ShareAsk & { readonly mode: ShareMode }, actor: string): Soon<unknown>;
   /** @throws RumiError `store.not_found` */
   unshare(ask: ShareAsk, actor: string): Soon<unknown>;
+}
+
+/** The words that operators agree on. @throws RumiError `dict.unavailable` */
+export interface DictionaryPort {
+  /** Of all namespaces or one, by namespace, then token. */
+  list(namespace?: string): Soon<readonly DictionaryRuleView[]>;
+  /** The same rule again is accepted. @throws RumiError `dict.rejected` `dict.conflict` `dict.cycle_detected` */
+  propose(rule: DictionaryProposal, actor: string): Soon<DictionaryProposed>;
+  /** @throws RumiError `dict.not_found` */
+  remove(ask: DictionaryRemoval, actor: string): Soon<DictionaryRemoved>;
 }
 
 /** The daemon itself. */

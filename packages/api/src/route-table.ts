@@ -4,11 +4,16 @@ import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { daemonRoutes } from "./routes/daemon.ts";
+import { dictionaryRoutes } from "./routes/dictionary.ts";
 import { flowRoutes } from "./routes/flows.ts";
+import { flowWorkRoutes } from "./routes/flow-work.ts";
 import { grantRoutes } from "./routes/grants.ts";
+import { modifierRoutes } from "./routes/modifiers.ts";
 import { networkRoutes } from "./routes/network.ts";
 import { packRoutes } from "./routes/packs.ts";
 import { privilegeRoutes } from "./routes/privileges.ts";
+import { runRoutes } from "./routes/runs.ts";
+import { scheduleRoutes } from "./routes/schedules.ts";
 import { secretRoutes } from "./routes/secrets.ts";
 import { storeRoutes } from "./routes/stores.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
@@ -33,7 +38,12 @@ export const ROUTES = [
   ...secretRoutes,
   ...privilegeRoutes,
   ...flowRoutes,
+  ...flowWorkRoutes,
+  ...modifierRoutes,
+  ...runRoutes,
+  ...scheduleRoutes,
   ...storeRoutes,
+  ...dictionaryRoutes,
   ...containerRoutes,
   ...daemonRoutes,
   ...tokenRoutes,

@@ -9,6 +9,7 @@ import type { Run, RunRecord } from "../schemas/flows.ts";
 import type { PackReview, PackState, PackStatus, PackSummary } from "../schemas/packs.ts";
 import { TokenRegistry } from "../token-registry.ts";
 import type { NewToken } from "../token-registry.ts";
+import { FakeDictionary } from "./fake-dictionary.ts";
 import { FakeRights } from "./fake-rights.ts";
 import { MemoryTokenStore } from "./memory-token-store.ts";
 
@@ -46,6 +47,7 @@ export class FakeHouse {
   /** Names of the port methods called, in order. */
   readonly calls: string[] = [];
   readonly rights: FakeRights;
+  readonly dictionary: FakeDictionary;
   /** Values that may stand in no answer. */
   readonly live = new Set<string>();
   phase: "starting" | "running" | "stopping" = "running";
@@ -63,6 +65,7 @@ export class FakeHouse {
     this.clock = options.clock ?? systemClock;
     this.#maxRuns = options.maxConcurrentRuns ?? 10;
     this.rights = new FakeRights(this.clock, (id) => this.packs.has(id), this.calls);
+    this.dictionary = new FakeDictionary(this.calls);
     this.tokens = new TokenRegistry({ store: this.tokenStore, audit: this.audit, clock: this.clock, random: systemRandom });
     this.deps = { ...this.#ports(), ...options.deps };
     this.api = createApi(this.deps, options);
@@ -249,6 +252,7 @@ export class FakeHouse {
         },
       },
       ...this.rights.ports(),
+      dictionary: this.dictionary,
       instances: { list: instances, start: instances, stop: instances, remove: instances },
       daemon: {
         phase: () => this.phase,
