@@ -10,7 +10,8 @@ import { connect as connectTls, getCACertificates, setDefaultCACertificates } fr
 import { promisify } from "node:util";
 import { encodeJsonFrame } from "@rumi/wire";
 import { temporaryFolder } from "@rumi/testkit";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
+import { FIRST_FLIGHT_MS } from "./limits.ts";
 import { openTestEgress, TestFrames, TRUSTED_CERTIFICATE } from "./testing/index.ts";
 import type { TestEgress, TestGrant } from "./testing/index.ts";
 
@@ -205,6 +206,12 @@ test("X82 every refusal answers, also in a loop: 403, 429 or 502, never a bare c
     [`OPTIONS http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`, 403],
     [`TRACE http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`, 403],
     [`GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`, 403],
+    [`GET http://evil.example/ HTTP/1.1\r\n\r\n`, 403],
+    [`GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\nExpect: magic\r\n\r\n`, 403],
+    [`GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`, 403],
+    [`GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nX: ${"x".repeat(70_000)}\r\n\r\n`, 403],
+    [`GET http://${HOST}/ HTTP/9.9\r\nHost: ${HOST}\r\n\r\n`, 403],
+    [`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`, 403],
     [`nonsense\r\n\r\n`, 403],
     [`\x16\x03\x01`, 403],
   ];
@@ -304,6 +311,27 @@ test("a tunnel ends with its call, one whose call nobody named with the last cal
   const last = await tunnel();
   egress.owner.remove();
   await once(last, "close");
+});
+
+test("a tunnel whose client says nothing is told so in time; one whose client leaves is no denial", async () => {
+  await using egress = await open();
+  const leaving = await proxied(egress);
+  leaving.write(`CONNECT ${HOST}:443 HTTP/1.1\r\n\r\n`);
+  await headOf(leaving);
+  leaving.destroy();
+  await expect.poll(() => egress.audit.events.length).toBe(1);
+  expect(egress.audit.events[0]).toMatchObject({ category: "network", error_type: "cancelled" });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const silent = await proxied(egress);
+    silent.write(`CONNECT ${HOST}:443 HTTP/1.1\r\n\r\n`);
+    await headOf(silent);
+    await vi.waitUntil(() => vi.getTimerCount() > 0);
+    vi.advanceTimersByTime(FIRST_FLIGHT_MS + 1);
+    expect((await rest(silent)).toString()).toMatch(/^HTTP\/1\.1 403 /u);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("with the proxy off, frames say so", async () => {

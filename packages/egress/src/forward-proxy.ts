@@ -36,6 +36,9 @@ export interface ForwardProxyDeps {
   readonly logger: Logger;
 }
 
+/** How long a client may be silent: longer than any request that is still being answered. */
+const IDLE_CLIENT_MS = (MAX_TIMEOUT_SECONDS + 5) * 1000;
+
 /** Requests on one connection that may wait for their answers. */
 const MAX_PIPELINED = 32;
 
@@ -52,15 +55,22 @@ export class ForwardProxy {
     this.#deps = deps;
     this.#options = options;
     // It listens nowhere: connections are handed to it.
-    this.#server = createServer({ maxHeaderSize: MAX_RESPONSE_HEADER_BYTES, keepAlive: true, requestTimeout: 0, headersTimeout: 0 });
-    this.#server.timeout = TUNNEL_IDLE_MS;
+    this.#server = createServer({
+      maxHeaderSize: MAX_RESPONSE_HEADER_BYTES,
+      keepAliveTimeout: TUNNEL_IDLE_MS,
+      // A missing Host is judged here, where its refusal has the status that clients know.
+      requireHostHeader: false,
+    });
+    this.#server.timeout = IDLE_CLIENT_MS;
     const broke = (stream: { destroy(): unknown }, error: unknown): void => {
       deps.logger.log("error", "a proxied request broke", { error: error instanceof Error ? error.stack : String(error) });
       stream.destroy();
     };
-    this.#server.on("request", (request, response) => {
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#request(request, response).catch((error: unknown) => broke(response, error));
-    });
+    };
+    this.#server.on("request", serve);
+    this.#server.on("checkExpectation", serve);
     this.#server.on("connect", (request, stream, head) => {
       this.#connect(request, stream, head).catch((error: unknown) => broke(stream, error));
     });

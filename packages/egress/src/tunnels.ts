@@ -117,6 +117,11 @@ export class Tunnels {
       upstream.pause();
       client.answer(null);
       const first = await firstFlight(client.stream, signal);
+      if (first === null) {
+        upstream.destroy();
+        client.stream.destroy();
+        return fault("cancelled", 9, "The client left before it said anything");
+      }
       if (first.flight.kind === "http") {
         upstream.destroy();
         place.release();
@@ -180,20 +185,23 @@ function mismatchKey(caller: InstanceCaller, host: string, port: number): string
   return `${caller.instance_id} ${caller.call?.call_id ?? ""} ${host} ${port}`;
 }
 
-/** The first bytes of a stream, as many as it takes to judge them. The stream is paused afterwards. */
-function firstFlight(stream: Duplex, signal: AbortSignal): Promise<{ readonly bytes: Buffer; readonly flight: FirstFlight }> {
+/**
+ * The first bytes of a stream, as many as it takes to judge them; null when it ended, or its call did, before that. The stream is
+ * paused afterwards.
+ */
+function firstFlight(stream: Duplex, signal: AbortSignal): Promise<{ readonly bytes: Buffer; readonly flight: FirstFlight } | null> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    const settle = (flight: FirstFlight): void => {
+    const settle = (flight: FirstFlight | null): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", over);
       stream.removeListener("data", take);
       stream.removeListener("end", over);
       stream.removeListener("close", over);
       stream.pause();
-      resolve({ bytes: Buffer.concat(chunks), flight });
+      resolve(flight === null ? null : { bytes: Buffer.concat(chunks), flight });
     };
-    const over = (): void => settle({ kind: "more" });
+    const over = (): void => settle(null);
     const take = (chunk: Buffer): void => {
       chunks.push(chunk);
       const bytes = Buffer.concat(chunks);
@@ -201,7 +209,7 @@ function firstFlight(stream: Duplex, signal: AbortSignal): Promise<{ readonly by
       if (flight.kind !== "more") settle(flight);
       else if (bytes.length > FIRST_FLIGHT_BYTES) settle({ kind: "bad_hello" });
     };
-    const timer = setTimeout(over, FIRST_FLIGHT_MS);
+    const timer = setTimeout(settle, FIRST_FLIGHT_MS, { kind: "more" });
     signal.addEventListener("abort", over, { once: true });
     stream.once("end", over);
     stream.once("close", over);
