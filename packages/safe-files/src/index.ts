@@ -20,7 +20,7 @@ export type { KeyringOptions, Verified } from "./keyring.ts";
 export { SignedFiles } from "./signed-files.ts";
 export type { SealedRead, SignedFilesDeps, SignedRead, TamperReason, Unsealed } from "./signed-files.ts";
 
-export { SqliteFile } from "./sqlite-file.ts";
+export { databaseFailure, SqliteFile } from "./sqlite-file.ts";
 export type { SqliteSchema } from "./sqlite-file.ts";
 export { AppendFile } from "./append-file.ts";
 export { AppendLog } from "./append-log.ts";

@@ -41,6 +41,24 @@ test("a transaction that throws changes nothing, and says what it was", async ()
   expect(file.prepare("SELECT count(*) AS n FROM t").get()).toEqual({ n: 0 });
 });
 
+test("a part of a transaction can be undone alone, and what changed is counted", async () => {
+  await using home = await temporaryFolder();
+  await using file = await SqliteFile.open(join(home.path, "a.db"), SCHEMA);
+  const insert = file.prepare("INSERT INTO t (v) VALUES (?)");
+  const before = file.changes;
+  file.transaction(() => {
+    insert.run("kept");
+    expect(() =>
+      file.nested(() => {
+        insert.run("undone");
+        throw new Error("no");
+      }),
+    ).toThrow("no");
+  });
+  expect(file.prepare("SELECT v FROM t").all()).toEqual([{ v: "kept" }]);
+  expect(file.changes).toBeGreaterThan(before);
+});
+
 test("a flush that waits for one under way covers what was committed since", async () => {
   await using home = await temporaryFolder();
   await using file = await SqliteFile.open(join(home.path, "a.db"), SCHEMA);

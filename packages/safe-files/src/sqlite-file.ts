@@ -41,6 +41,7 @@ export class SqliteFile implements AsyncDisposable {
   readonly #log: FileHandle;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
+  readonly #changes: StatementSync;
   #syncing: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -49,6 +50,7 @@ export class SqliteFile implements AsyncDisposable {
     this.#log = log;
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#commit = db.prepare("COMMIT");
+    this.#changes = db.prepare("SELECT total_changes() AS n");
   }
 
   /** Opens the file, making it and its folder when they are not there. @throws SafeFilesError `safe_files.database_failed` */
@@ -84,6 +86,24 @@ export class SqliteFile implements AsyncDisposable {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw databaseFailure(cause);
     }
+  }
+
+  /** Runs `work` inside a transaction; what it changed is undone alone when it throws. */
+  nested<T>(work: () => T): T {
+    this.#db.exec("SAVEPOINT nested");
+    try {
+      return work();
+    } catch (error) {
+      this.#db.exec("ROLLBACK TO nested");
+      throw error;
+    } finally {
+      this.#db.exec("RELEASE nested");
+    }
+  }
+
+  /** Rows changed since the file was opened: the same number before and after means that nothing was. */
+  get changes(): number {
+    return Number(this.#changes.get()?.["n"]);
   }
 
   /** Resolves when every commit so far is on the disk. All that wait at the same time share one flush. */

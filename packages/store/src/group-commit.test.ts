@@ -8,9 +8,10 @@ function slowDisk(): CommitTarget & { readonly groups: number[]; syncs: number; 
   const disk = {
     groups: [] as number[],
     syncs: 0,
-    transaction(work: () => void): boolean {
-      work();
-      return true;
+    changes: 0,
+    transaction<T>(work: () => T): T {
+      disk.changes += 1;
+      return work();
     },
     sync(): Promise<void> {
       disk.syncs += 1;

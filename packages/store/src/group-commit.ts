@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
+import type { SqliteFile } from "@rumi/safe-files";
 import { StoreError } from "./errors.ts";
 import { storageFailure } from "./storage-failure.ts";
-import type { StoreDatabase } from "./store-database.ts";
 
 /** Most writes in one transaction, and most bytes of new values: what others may have to wait for. */
 const MAX_GROUP_WRITES = 256;
@@ -16,7 +16,7 @@ const QUIET_MS = 25;
 const WRITE_BYTES = 2 * 4096;
 
 /** What a commit needs of the database. */
-export type CommitTarget = Pick<StoreDatabase, "transaction" | "sync" | "checkpoint">;
+export type CommitTarget = Pick<SqliteFile, "transaction" | "changes" | "sync" | "checkpoint">;
 
 interface Waiting {
   readonly store: string;
@@ -101,7 +101,8 @@ export class GroupCommit {
     let changed = false;
     try {
       if (this.#broken !== null) throw this.#broken;
-      changed = this.#database.transaction(() => {
+      const before = this.#database.changes;
+      this.#database.transaction(() => {
         for (const { work, resolve, reject } of group) {
           try {
             const value = work() as never;
@@ -112,6 +113,7 @@ export class GroupCommit {
           }
         }
       });
+      changed = this.#database.changes !== before;
       if (changed) await this.#sync(group);
     } catch (cause) {
       const error = storageFailure(cause);

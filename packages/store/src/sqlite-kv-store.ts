@@ -1,15 +1,16 @@
 import type { JsonValue, StoreId } from "@rumi/core";
+import { SqliteFile } from "@rumi/safe-files";
 import { StoreError } from "./errors.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { CasOutcome, Expected, KeyPage, KvStore, StoreQuota, StoreRecord, StoreTerms, StoreUsage } from "./ports.ts";
 import { storageFailure } from "./storage-failure.ts";
-import { StoreDatabase } from "./store-database.ts";
+import { STORE_TABLES } from "./store-schema.ts";
 import { parseText, StoreTables } from "./store-tables.ts";
 import { sameJson, upTo, valueText } from "./value.ts";
 
 /** What stands while the file is open. */
 interface Opened {
-  readonly database: StoreDatabase;
+  readonly database: SqliteFile;
   readonly tables: StoreTables;
   readonly commits: GroupCommit;
 }
@@ -141,7 +142,9 @@ export class SqliteKvStore implements KvStore {
   }
 
   async #openFile(): Promise<Opened> {
-    const database = await StoreDatabase.open(this.#path);
+    const database = await SqliteFile.open(this.#path, STORE_TABLES).catch((cause: unknown) => {
+      throw storageFailure(cause);
+    });
     try {
       const tables = new StoreTables(database);
       const opened = { database, tables, commits: new GroupCommit(database) };

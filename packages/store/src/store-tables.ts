@@ -1,8 +1,8 @@
+import type { SqliteFile } from "@rumi/safe-files";
 import type { JsonValue, StoreId } from "@rumi/core";
 import { StoreError, storeNotFound } from "./errors.ts";
 import { EXACT_COUNT } from "./limits.ts";
 import type { KeyPage, StoreQuota, StoreRecord, StoreTerms } from "./ports.ts";
-import type { StoreDatabase } from "./store-database.ts";
 import { entryBytes, usageAfter } from "./value.ts";
 
 /** Past every character a key may hold, and every prefix of one. */
@@ -30,7 +30,7 @@ export class StoreTables {
   readonly #counts = new Map<string, { readonly writes: number; readonly count: number }>();
   readonly #writes = new Map<number, number>();
 
-  constructor(database: StoreDatabase) {
+  constructor(database: SqliteFile) {
     this.#sql = statements(database);
   }
 
@@ -149,7 +149,7 @@ export function parseText(text: string | undefined): JsonValue | undefined {
 }
 
 // oxlint-disable-next-line typescript/explicit-function-return-type -- one type per statement says nothing more
-function statements(database: StoreDatabase) {
+function statements(database: SqliteFile) {
   const sql = {
     findStore: database.prepare("SELECT id, max_bytes, max_keys, keys, bytes FROM stores WHERE store_id = ?"),
     stores: database.prepare(
