@@ -35,3 +35,14 @@ test("words are printed escaped, in the operator's language", async () => {
   const { stdout } = await world.run("dict", "propose", "n", "a\u202Eb", "v\u001b[31m", "--lang", "ja");
   expect(stdout).toBe("n では a\\u{202e}b は v\\u{1b}[31m を意味します。\n");
 });
+
+test("namespaces are completed", async () => {
+  const { world } = await house();
+  for (const [namespace, token] of [
+    ["flow_id", "a"],
+    ["flow_id", "b"],
+    ["other", "a"],
+  ] as const)
+    await world.run("dict", "propose", namespace, token, "v");
+  expect((await world.run("completion", "ids", "dict")).stdout).toBe("flow_id\nother\n");
+});

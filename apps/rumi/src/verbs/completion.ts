@@ -89,6 +89,10 @@ async function idsOf(session: Session, noun: string): Promise<readonly string[]>
       const answer = await session.client.call("stores.list", { query });
       return answer.ok ? plain(answer.data.stores.map((item) => item.store_id)) : [];
     }
+    if (noun === "dict") {
+      const answer = await session.client.call("dictionary.list", { query });
+      return answer.ok ? plain([...new Set(answer.data.rules.map((rule) => rule.namespace))]) : [];
+    }
     if (noun === "token") {
       const answer = await session.client.call("tokens.list");
       return answer.ok ? plain(answer.data.tokens.map((item) => item.id)) : [];

@@ -83,7 +83,7 @@ const scope = (principal = "alpha"): HandlerScope => ({
   step_id: "s" as StepId,
   phase: "main",
   idempotency_key: "run_1:s",
-  chain: ["root", "alpha.f"] as readonly FlowId[],
+  chain: ["root" as FlowId, "alpha.f" as FlowId],
   principal,
   ctx: { get: () => undefined, set: () => undefined },
   signal: new AbortController().signal,
