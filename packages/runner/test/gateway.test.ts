@@ -276,6 +276,25 @@ describe("node", () => {
     });
   });
 
+  test("each request has its own limit, on a connection that had others before", async () => {
+    await using host = await fakeSocket((message) => (message["permission_id"] === "silent" ? undefined : echo(message)));
+    await using runner = await startRunner("node", {
+      env: { RUMI_CAPABILITY_SOCKET: host.path },
+      files: {
+        "a.mjs": [
+          'import { call } from "@rumi/pack-sdk";',
+          "export async function run() {",
+          "  const before = [await call('fine', {}, { timeoutSeconds: 100 }), await call('fine', {}, { timeoutSeconds: 0.001 })];",
+          "  const late = call('silent', {}, { timeoutSeconds: 0.001 });",
+          "  const beside = await call('fine');",
+          "  return [...before, beside, await late, await call('fine')].map((got) => got.error_type ?? got.success);",
+          "}",
+        ].join("\n"),
+      },
+    });
+    expect(await runner.call("a.mjs")).toMatchObject({ kind: "ok", value: [true, true, true, "timeout", true] });
+  });
+
   test("an answer can be read as it comes; who stops early or is refused gets what there is", async () => {
     const end = {
       type: "end",

@@ -32,6 +32,9 @@ class Link {
   #head = EMPTY;
   #body = null;
   #have = 0;
+  #deadline = 0;
+  #timer = null;
+  #rings = 0;
 
   constructor(path) {
     this.#socket = connect({ path });
@@ -41,10 +44,29 @@ class Link {
     this.#socket.on("close", () => this.#end(new Failed("protocol_error")));
   }
 
-  send(frame) {
+  /** Sends a request; `onEnd` is told at `until` unless it was taken away before. */
+  send(frame, until) {
     this.#sawBytes = false;
+    this.#deadline = until;
+    if (this.#timer === null || this.#rings > until) this.#setTimer(until);
     this.#socket.ref();
     this.#socket.write(frame);
+  }
+
+  /** One timer for many requests, which mostly end long before it rings: setting one each time would cost more than the request. */
+  #setTimer(at) {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#rings = at;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        if (this.onEnd === null) return;
+        if (performance.now() < this.#deadline) this.#setTimer(this.#deadline);
+        else this.#end(new Failed("timeout"));
+      },
+      Math.max(1, Math.ceil(at - performance.now())),
+    );
+    this.#timer.unref();
   }
 
   /** Nothing is asked: it must not keep the process alive. */
@@ -67,6 +89,8 @@ class Link {
   close() {
     this.onMessage = null;
     this.onEnd = null;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     this.#socket.destroy();
   }
 
@@ -167,6 +191,7 @@ export class Links {
 
   /** The messages that answer one request, up to the one that `isLast`. What goes wrong is the last of them, made by `failure(errorType)`. */
   async *messages(body, limitMs, isLast, failure) {
+    const until = performance.now() + limitMs;
     if (!(await this.#enter(limitMs))) {
       yield failure("timeout");
       return;
@@ -175,7 +200,7 @@ export class Links {
     let keep = false;
     try {
       link = new Link(this.#path);
-      for await (const message of streamOf(link, body, limitMs)) {
+      for await (const message of streamOf(link, body, until)) {
         if (message instanceof Failed) {
           yield failure(message.errorType);
           return;
@@ -234,21 +259,19 @@ export class Links {
 /** The one message that answers, or why there is none. */
 function answerOf(link, body, until) {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => finish(new Failed("timeout")), Math.max(1, until - performance.now()));
     const finish = (said) => {
-      clearTimeout(timer);
       link.onMessage = null;
       link.onEnd = null;
       resolve(said);
     };
     link.onMessage = finish;
     link.onEnd = finish;
-    link.send(body);
+    link.send(body, until);
   });
 }
 
 /** Messages as they come; the daemon is held back while nobody takes them. */
-async function* streamOf(link, body, limitMs) {
+async function* streamOf(link, body, until) {
   const come = [];
   let wake = null;
   const put = (message) => {
@@ -256,22 +279,17 @@ async function* streamOf(link, body, limitMs) {
     if (come.length >= MAX_WAITING_MESSAGES) link.pause();
     wake?.();
   };
-  const timer = setTimeout(() => put(new Failed("timeout")), limitMs);
   link.onMessage = put;
   link.onEnd = put;
-  link.send(body);
-  try {
-    for (;;) {
-      if (come.length === 0) {
-        link.resume();
-        await new Promise((resolve) => {
-          wake = resolve;
-        });
-        wake = null;
-      }
-      yield come.shift();
+  link.send(body, until);
+  for (;;) {
+    if (come.length === 0) {
+      link.resume();
+      await new Promise((resolve) => {
+        wake = resolve;
+      });
+      wake = null;
     }
-  } finally {
-    clearTimeout(timer);
+    yield come.shift();
   }
 }
