@@ -9,6 +9,7 @@ import type { OwnAddress } from "../address-rule.ts";
 import { EgressProxy } from "../egress-proxy.ts";
 import type { HttpAnswer } from "../http-answer.ts";
 import type { EgressOptions } from "../limits.ts";
+import type { SecretBroker } from "../ports.ts";
 import { EgressReports } from "../reports.ts";
 import { TestNet } from "./test-net.ts";
 import { TestOwner } from "./test-owner.ts";
@@ -31,7 +32,8 @@ export interface TestEgress extends AsyncDisposable {
   dial(owner?: TestOwner): Promise<Socket>;
 }
 
-export async function openTestEgress(options: EgressOptions = {}): Promise<TestEgress> {
+/** Opens it; `given` stands in for its own secrets. */
+export async function openTestEgress(options: EgressOptions = {}, given: { readonly secrets?: SecretBroker } = {}): Promise<TestEgress> {
   const net = new TestNet();
   const policy = new TestPolicy();
   const secrets = new TestSecrets();
@@ -42,7 +44,7 @@ export async function openTestEgress(options: EgressOptions = {}): Promise<TestE
   const proxy = new EgressProxy(
     {
       policy,
-      secrets,
+      secrets: given.secrets ?? secrets,
       audit,
       clock: systemClock,
       logger: silentLogger,
