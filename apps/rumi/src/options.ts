@@ -30,12 +30,17 @@ export function portsOf(session: Session, values: readonly string[]): (number | 
 const NUMBER_LISTS: ReadonlySet<string> = new Set(["allowed_ports"]);
 
 /**
- * `key=value` pairs as a config. A name that starts with `allow` and `ed_`, and `allow_private`, is a list: each pair adds an item.
- * Other values are JSON where they can be, else text. @throws UsageError
+ * `key=value` pairs, or whole JSON objects, as a config. A name that starts with `allowed_`, and `allow_private`, is a list: each
+ * pair adds an item. Other values are JSON where they can be, else text. @throws UsageError
  */
 export function configOf(session: Session, pairs: readonly string[]): Record<string, unknown> {
   const config = new Map<string, unknown>();
   for (const pair of pairs) {
+    const whole = pair.startsWith("{") ? jsonOr(pair) : null;
+    if (typeof whole === "object" && whole !== null) {
+      for (const [name, value] of Object.entries(whole)) config.set(name, value);
+      continue;
+    }
     const at = pair.indexOf("=");
     if (at < 1) throw new UsageError(session.say("grant.bad_config", { pair }));
     const [name, text] = [pair.slice(0, at), pair.slice(at + 1)];

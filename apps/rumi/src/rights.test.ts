@@ -35,6 +35,9 @@ test("grant add builds lists and limits from key=value, shows the right on one l
   world.files.set("/c.json", '{"allowed_ports":[1],"deep":{"a":1}}');
   await world.run("grant", "add", "my_pack", "x.y", "--config-file", "/c.json", "-c", "allowed_ports=443", "-c", "allowed_ports=*");
   expect(made.rights.held.get("my_pack")?.get("x.y")?.config).toEqual({ allowed_ports: [443, "*"], deep: { a: 1 } });
+  await world.run("grant", "add", "my_pack", "x.y", "-c", '{"allowed_flow_ids":["a.b"],"max_uses":2}', "-c", "note={}");
+  expect(made.rights.held.get("my_pack")?.get("x.y")?.config).toEqual({ allowed_flow_ids: ["a.b"], max_uses: 2, note: {} });
+  expect((await world.run("grant", "add", "my_pack", "x.y", "-c", '{"half')).exitCode).toBe(2);
 });
 
 test("H31 what is undeclared, wide, private or expired is red in every list, and each right is one line", async () => {

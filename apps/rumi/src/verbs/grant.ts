@@ -33,7 +33,7 @@ export function addGrantVerbs(program: Command, act: Act): void {
     grant
       .command("add [principal] [permission]")
       .description("give a right; replaces its config. -c key=value for each limit; lists take one item at a time")
-      .option("-c, --config <key=value>", "a limit; may be repeated", collect, [])
+      .option("-c, --config <key=value>", "a limit, or a JSON object of limits; may be repeated", collect, [])
       .option("--config-file <file>", "a JSON object of limits")
       .option("--expires <time>", "UTC ISO time")
       .option("--notes <text>", "kept in the record")
