@@ -36,8 +36,8 @@ const ATTEMPTS: Readonly<Record<string, readonly Attempt[]>> = {
     { flow: "hostile_fork_bomb.daemon", ends: "contained" },
     // gVisor: files in /tmp are limited by memory alone.
     { flow: "exhausts", ends: "contained", runsc: [...KILLED, "sandbox.timeout"] },
-    // gVisor: the instance ends at its limit of processes.
-    { flow: "hostile_fork_bomb", ends: "contained", runsc: "sandbox.crashed" },
+    // gVisor: the instance ends at its limit of processes, or of memory where that is reached first.
+    { flow: "hostile_fork_bomb", ends: "contained", runsc: KILLED },
     // The bomb's children stay with the process that stays: it can start no more of them.
     { flow: "hostile_fork_bomb.daemon", ends: "contained", reuse: "sandbox.block_error", runsc: "contained" },
   ],

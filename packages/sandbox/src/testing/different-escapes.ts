@@ -259,8 +259,9 @@ export function differentEscapes(makeHarness: MakeHarness, hostilePacks: string,
       scene(async (s) => {
         const neighbour = await s.start("python");
         const instance = await s.start("python", { mounts: await packOf(s, "hostile_fork_bomb") });
-        expect(await s.run(instance, "blocks/bomb.py")).toMatchObject({ kind: "crashed" });
-        await expectOwnEnd(s, instance, neighbour, ["crashed"]);
+        // A high limit of processes may be reached after that of memory.
+        expect(["crashed", "oom_killed"]).toContain((await s.run(instance, "blocks/bomb.py")).kind);
+        await expectOwnEnd(s, instance, neighbour, ["crashed", "oom_killed"]);
       }),
     );
   }
