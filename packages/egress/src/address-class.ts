@@ -19,8 +19,8 @@ export interface JudgedAddress {
   /** Canonical text of what is dialled. */
   readonly address: string;
   readonly class: AddressClass;
-  /** An IPv4 address in an IPv6 form, judged by the IPv4 inside. */
-  readonly wrapped: boolean;
+  /** The IPv4 address inside an IPv6 form, by which that form is judged; null for a plain address. */
+  readonly inside: string | null;
 }
 
 /** IPv4 ranges in the order in which they are looked up; what is in none is global. Source: page "Execution", section 9. */
@@ -48,13 +48,15 @@ function v4(a: number, b: number, c: number, d: number): number {
 
 /** The class of an address in text form, as a resolver or a URL gives it. A zone id, or anything else, is `invalid`. */
 export function judgeAddress(text: string): JudgedAddress {
-  if (isIPv4(text)) return { address: text, class: classOfV4(text.split(".").map(Number), 0), wrapped: false };
+  if (isIPv4(text)) return { address: text, class: classOfV4(text.split(".").map(Number), 0), inside: null };
   const canonical = isIPv6(text) && !text.includes("%") ? URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1) : undefined;
-  if (canonical === undefined) return { address: text, class: "invalid", wrapped: false };
+  if (canonical === undefined) return { address: text, class: "invalid", inside: null };
   const bytes = bytesOfV6(canonical);
-  const inside = insideV4(bytes);
-  if (inside !== null) return { address: canonical, class: worst(inside.map((at) => classOfV4(bytes, at))), wrapped: true };
-  return { address: canonical, class: classOfV6(bytes), wrapped: false };
+  const places = insideV4(bytes);
+  if (places === null) return { address: canonical, class: classOfV6(bytes), inside: null };
+  const [first = 0] = places;
+  const inside = bytes.slice(first, first + 4).join(".");
+  return { address: canonical, class: worst(places.map((at) => classOfV4(bytes, at))), inside };
 }
 
 /** Sixteen bytes of an IPv6 address in the URL standard's form (hexadecimal groups, one `::` at most). */

@@ -28,7 +28,7 @@ export function checkAddresses(
     if (isOwn(asked, one, allowed.own)) return blocked(8, "the address is a listener of the daemon or the engine", facts);
     if (one.class === "global") continue;
     const named = pairs.some((pair) => pair?.port === asked.port && (pair.host === asked.host || pair.host === one.address));
-    if (one.wrapped || !OPENABLE.has(one.class) || !named) return blocked(8, `the address is not outside: ${one.class}`, facts);
+    if (one.inside !== null || !OPENABLE.has(one.class) || !named) return blocked(8, `the address is not outside: ${one.class}`, facts);
   }
   return judged;
 }
@@ -42,6 +42,8 @@ function isOwn(asked: { readonly host: string; readonly port: number }, one: Jud
   const here = own.filter(({ port }) => port === asked.port);
   if (here.length === 0) return false;
   if (one.class === "loopback" || one.class === "unspecified") return true;
-  if (here.some(({ host }) => [asked.host, one.address].includes(canonicalHost(host)?.host ?? host))) return true;
-  return Object.values(networkInterfaces()).some((list) => list?.some((entry) => judgeAddress(entry.address).address === one.address));
+  // An IPv6 form of an IPv4 address may lead to that one.
+  const reached = [asked.host, one.address, one.inside ?? one.address];
+  if (here.some(({ host }) => reached.includes(canonicalHost(host)?.host ?? host))) return true;
+  return Object.values(networkInterfaces()).some((list) => list?.some((entry) => reached.includes(judgeAddress(entry.address).address)));
 }

@@ -90,11 +90,10 @@ export class Connections {
     return this.#lend(kept, true);
   }
 
-  /** Closes the idle connections of `principal`, or of everybody. */
-  async close(principal?: PackId): Promise<void> {
-    const closing = [...this.#idle.values()].flat().filter((kept) => principal === undefined || kept.principal === principal);
-    for (const kept of closing) this.#drop(kept);
-    if (principal === undefined) await Promise.all([...this.#all].map((client) => client.destroy()));
+  /** Closes every connection. */
+  async close(): Promise<void> {
+    for (const kept of [...this.#idle.values()].flat()) this.#drop(kept);
+    await Promise.all([...this.#all].map((client) => client.destroy()));
   }
 
   #takeIdle(key: string): Kept | null {

@@ -68,6 +68,21 @@ export class Outbound {
     sink: AnswerSink,
     given: AbortSignal,
   ): Promise<Fault | null> {
+    try {
+      return await this.#judged(request, caller, trace, sink, given);
+    } catch (error) {
+      this.#deps.logger.log("error", "an egress request broke", { error: error instanceof Error ? error.stack : String(error) });
+      return fault("internal_error", 0, "Internal error");
+    }
+  }
+
+  async #judged(
+    request: EgressRequest,
+    caller: InstanceCaller,
+    trace: RequestTrace,
+    sink: AnswerSink,
+    given: AbortSignal,
+  ): Promise<Fault | null> {
     const target = parseTarget(request.url);
     if (isFault(target)) return target;
     traceTarget(trace, target);
@@ -91,8 +106,7 @@ export class Outbound {
       return end !== null && life.signal.aborted ? cut() : end;
     } catch (error) {
       if (life.signal.aborted) return cut();
-      this.#deps.logger.log("error", "an egress request broke", { error: error instanceof Error ? error.stack : String(error) });
-      return fault("internal_error", 0, "Internal error");
+      throw error;
     } finally {
       clearTimeout(timer);
       given.removeEventListener("abort", stop);
