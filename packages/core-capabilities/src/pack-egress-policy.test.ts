@@ -3,6 +3,7 @@ import { openTestGrants } from "@rumi/capability/testing";
 import type { TestGrants } from "@rumi/capability/testing";
 import type { Decision, Digest, ErrorCode, PackId } from "@rumi/core";
 import { sha256 } from "@rumi/core";
+import { egressPolicyContract } from "@rumi/egress/testing";
 import { temporaryFolder } from "@rumi/testkit";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PackEgressPolicy } from "./pack-egress-policy.ts";
@@ -85,4 +86,19 @@ test("what no report may change is marked so, and a check takes no use", async (
   for (let n = 0; n < 3; n += 1) expect(check("good.com")).toMatchObject({ allowed: true, reason: "Access granted" });
   expect(check("bad.com")).toMatchObject({ allowed: false, reason: "Domain not in allowed list" });
   expect(ask("good.com")).toMatchObject({ allowed: true });
+});
+
+egressPolicyContract("PackEgressPolicy", async (given) => {
+  if (given !== null) {
+    const { domains, ports, allowPrivate, methods, perMinute } = given;
+    await grant({
+      allowed_domains: domains,
+      allowed_ports: ports === "*" ? ["*"] : ports,
+      ...(allowPrivate === undefined ? {} : { allow_private: allowPrivate }),
+      ...(methods === undefined ? {} : { allowed_methods: methods }),
+      ...(perMinute === undefined ? {} : { requests_per_minute: perMinute }),
+    });
+    manifest = given.deny === undefined ? {} : { egress_deny_domains: [...given.deny] };
+  }
+  return { policy, principal: "alpha" as PackId, digest: given?.approved === false ? sha256("old") : DIGEST };
 });

@@ -1,3 +1,5 @@
+export { egressPolicyContract } from "./egress-policy-contract.ts";
+export type { PolicyUnderTest } from "./egress-policy-contract.ts";
 export { openTestEgress, TestFrames } from "./open-test-egress.ts";
 export type { TestEgress } from "./open-test-egress.ts";
 export { TRUSTED_CERTIFICATE, UNTRUSTED_CERTIFICATE } from "./test-certificates.ts";
