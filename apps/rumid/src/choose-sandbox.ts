@@ -96,9 +96,15 @@ function createBubblewrap(config: Config, deps: SandboxDeps, allowWeak: boolean)
   return new BubblewrapSandbox({ installation, socketBase, runnerRoot, userData, clock, logger }, { ...socketOptions(config), allowWeak });
 }
 
-function socketOptions({ sockets: { capability: sockets } }: Config): { socketGid?: number; socketMode?: 0o660 | 0o666 } {
+/** An instance is of the group of each kind of socket; the first is the group of files the sandbox itself shares with it. */
+function socketOptions({ sockets: { capability, egress } }: Config): {
+  socketGid?: number;
+  extraGids?: readonly number[];
+  socketMode?: 0o660 | 0o666;
+} {
   return {
-    ...(sockets.gid === null ? {} : { socketGid: sockets.gid }),
-    ...(sockets.mode === null ? {} : { socketMode: sockets.mode === "0660" ? 0o660 : 0o666 }),
+    ...(capability.gid === null ? {} : { socketGid: capability.gid }),
+    ...(egress.gid === null || egress.gid === capability.gid ? {} : { extraGids: [egress.gid] }),
+    ...(capability.mode === null ? {} : { socketMode: capability.mode === "0660" ? 0o660 : 0o666 }),
   };
 }

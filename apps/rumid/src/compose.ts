@@ -13,11 +13,13 @@ import type { RunState } from "@rumi/flow-engine";
 import { packNeeds } from "@rumi/pack-manifest";
 import {
   BlockInstanceSpecs,
+  dictionaryKernelHandlers,
   FlowCatalog,
   InstancePool,
   openKernelHandlers,
   operatorKernelHandlers,
   PackBlockRunner,
+  PackConverters,
   PackReviewReader,
   PendingExport,
   RunLogs,
@@ -25,10 +27,12 @@ import {
   SnapshotChecks,
   SnapshotBlockResolver,
   systemTimers,
+  VocabularyCatalog,
+  vocabularyKernelHandlers,
 } from "@rumi/pack-runtime";
 import type { ApprovalGate, InstanceSeed } from "@rumi/pack-runtime";
 import type { SqliteRunJournal } from "@rumi/run-journal-sqlite";
-import { SharedDictionary } from "@rumi/vocabulary";
+import { PackVocabulary, SharedDictionary } from "@rumi/vocabulary";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
 import { bindDictionary } from "./bind-dictionary.ts";
 import { bindRights } from "./bind-rights.ts";
@@ -165,8 +169,28 @@ export function compose(
       ),
   );
 
+  make(PART.vocabulary, (get) => new VocabularyCatalog({ approvals: get(PART.approvals), diagnostics }));
+
   make(PART.handlers, (get) => [
     ...openKernelHandlers({ network: get(PART.network) }),
+    ...vocabularyKernelHandlers({
+      catalog: get(PART.vocabulary),
+      converters: new PackConverters(
+        {
+          catalog: get(PART.vocabulary),
+          gate: get(PART.checks),
+          pool: get(PART.pool),
+          audit,
+          clock,
+          random,
+          logger,
+          logs: get(PART.logs),
+          redact,
+        },
+        { maxResultBytes: config.maxResponseBytes },
+      ),
+    }),
+    ...dictionaryKernelHandlers({ dictionary: get(PART.dictionary) }),
     ...operatorKernelHandlers({
       approvals: get(PART.approvals),
       flows: () => get(PART.catalog),
@@ -193,7 +217,7 @@ export function compose(
           facts: {
             hasInterface: (name) => approvals.approved().some((pack) => packNeeds(pack.pack.manifest).provides.includes(name)),
             hasCapability: (name) => get(PART.capabilities).find(name) !== undefined,
-            resolve: (_namespace, token) => token,
+            resolve: (namespace, token) => get(PART.dictionary).resolve(namespace, token).value,
           },
         },
         audit,
@@ -221,6 +245,7 @@ export function compose(
           closed: { refusal: (flowId) => get(PART.catalog).refusal(flowId) },
           blocks: get(PART.blocks),
           handlers: get(PART.handlers),
+          vocabulary: new PackVocabulary({ words: get(PART.vocabulary) }),
           rights: new GrantedSubFlows({ grants: get(PART.grants) }),
           functions: new StepFunctions({
             functions: get(PART.functions),

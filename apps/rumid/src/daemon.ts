@@ -82,6 +82,7 @@ export async function startDaemon(
   const parts = compose({ foundations, sandbox, pins, daemon: state, ...opened, socketBases, ownAddresses: () => listeners, outside });
   const watch = stack.use(parts.get(PART.sandboxWatch));
   stack.use(parts.get(PART.uses));
+  stack.use(parts.get(PART.dictionary));
   stack.use(parts.get(PART.broker));
   stack.use(parts.get(PART.egress));
   stack.use(parts.get(PART.gateway));

@@ -16,6 +16,7 @@ import type {
   RunLogs,
   SandboxWatch,
   SnapshotChecks,
+  VocabularyCatalog,
 } from "@rumi/pack-runtime";
 import type { Sandbox } from "@rumi/sandbox";
 import type { DockerContainers } from "@rumi/sandbox-docker";
@@ -42,6 +43,7 @@ export const PART = {
   runner: part<FlowRunner>("runner"),
   pending: part<PendingExport>("pending"),
   scheduler: part<Scheduler>("scheduler"),
+  vocabulary: part<VocabularyCatalog>("vocabulary"),
   dictionary: part<SharedDictionary>("dictionary"),
   tokens: part<TokenRegistry>("tokens"),
   api: part<Api>("api"),

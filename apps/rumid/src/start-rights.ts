@@ -28,9 +28,14 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
     parts.get(PART.privileges).load(),
     parts.get(PART.trust).load(),
     parts.get(PART.stores).load(),
+    parts.get(PART.dictionary).load(),
   ]);
   const reload = async (): Promise<void> => {
-    await Promise.all([parts.get(PART.functionCatalog).reload(), parts.get(PART.packHandlers).reload()]);
+    await Promise.all([
+      parts.get(PART.functionCatalog).reload(),
+      parts.get(PART.packHandlers).reload(),
+      parts.get(PART.vocabulary).reload(),
+    ]);
   };
   await reload();
   await parts.get(PART.gateway).sweep();

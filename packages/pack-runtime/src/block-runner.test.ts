@@ -87,6 +87,7 @@ const CALL: BlockCall = {
   run_id: v.parse(RunId, "run_00000000-0000-7000-8000-000000000000"),
   flow_id: "hello" as FlowId,
   step_id: "call_hello" as StepId,
+  chain: ["hello" as FlowId],
   step_path: "call_hello",
   phase: "main",
   attempt: 1,

@@ -21,7 +21,7 @@ describe("python", () => {
     const result = await runner.call("a.py");
     expect(result).toMatchObject({ kind: "ok" });
     const asked = { permission_id: "a.b", args: { n: 0 }, timeout_seconds: 7.5, request_id: "r", call_id: "call-1" };
-    expect((result as { value: unknown[] }).value[0]).toEqual({ success: true, output: { success: true, asked }, ...OK });
+    expect(result).toHaveProperty("value.0", { success: true, output: { success: true, asked }, ...OK });
     expect(host.connections.map((messages) => messages.length)).toEqual([20]);
     await vi.waitFor(() => expect(host.open.size).toBe(0));
     await runner.call("a.py");
