@@ -27,6 +27,12 @@ export function answer(c: ApiContext, status: number, body: unknown, headers: Re
   });
 }
 
+/** An answer of events that goes on; null when only its headers were asked for. */
+export function streamAnswer(c: ApiContext, body: ReadableStream<Uint8Array> | null): Response {
+  const headers = { ...SECURITY_HEADERS, "Content-Type": "text/event-stream; charset=utf-8", "X-Request-Id": c.get("requestId") };
+  return new Response(body, { status: 200, headers: { ...headers, ...corsHeaders(c) } });
+}
+
 function corsHeaders(c: ApiContext): Record<string, string> {
   const origin = c.get("corsOrigin");
   return origin === undefined ? {} : { "Access-Control-Allow-Origin": origin, Vary: "Origin" };

@@ -1,11 +1,12 @@
 import { FORBIDDEN_KEYS, RumiError, sha256 } from "@rumi/core";
 import { Hono } from "hono";
 import * as v from "valibot";
-import { answer, preflight, SECURITY_HEADERS, success } from "./answer.ts";
+import { answer, preflight, SECURITY_HEADERS, streamAnswer, success } from "./answer.ts";
 import { parseBody, readBody } from "./body.ts";
 import { codeEntry, workingRemedy } from "./codes.ts";
 import { ApiError } from "./errors.ts";
 import type { RequestIssue } from "./errors.ts";
+import { EventStream, streamBody, StreamSlots } from "./event-stream.ts";
 import { failureEnvelope, failureOf } from "./failure.ts";
 import type { Failure } from "./failure.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
@@ -52,6 +53,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
   const tokenRate = new SlidingWindow(deps.clock, { limit: limits.tokenRateLimit, windowMs });
   const addressRate = new SlidingWindow(deps.clock, { limit: limits.addressRateLimit, windowMs });
   const idempotency = new IdempotencyKeys(deps.clock);
+  const streams = new StreamSlots(limits.streamsPerToken);
   const app = new Hono<ApiEnv>();
 
   const takeRate = (table: SlidingWindow, key: string): void => {
@@ -124,10 +126,12 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       idempotencyKey: c.req.header("idempotency-key") ?? null,
       idempotency,
       bodyDigest: () => sha256(bytes),
+      lastEventId: row.stream === true ? lastEventId(c) : null,
     };
     const seconds = row.timeoutSeconds ?? limits.handlerSeconds;
     const result = await within(Promise.resolve(row.handler({ params, query, body }, context)), seconds);
     if (row.name === "openapi") return answer(c, 200, result);
+    if (result instanceof EventStream) return openStream(c, caller, result);
     if (!(result instanceof Reply)) return answer(c, 200, clean(success(result)));
     if (result.failure === null) return answer(c, result.status, clean(success(result.data)));
     const entry = codeEntry(result.failure.code);
@@ -147,6 +151,25 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       internal: false,
     };
     return fail(c, failure);
+  }
+
+  function openStream(c: ApiContext, caller: Caller, stream: EventStream): Response {
+    if (c.req.method === "HEAD") return streamAnswer(c, null);
+    const holds = deps.tokens.watch(tokenOf(c) ?? "");
+    const done = streams.take(caller.token_id);
+    if (done === null)
+      throw new ApiError("stream.capacity", `this token has ${limits.streamsPerToken} streams open`, {
+        details: { limit: limits.streamsPerToken },
+      });
+    const body = streamBody(stream, {
+      ending: () => (holds() ? (deps.daemon.phase() === "stopping" ? "daemon.stopping" : null) : "token.expired"),
+      lookMs: limits.streamLookMs,
+      commentMs: limits.streamCommentSeconds * 1000,
+      clean,
+      now: () => deps.clock.monotonic(),
+      done,
+    });
+    return streamAnswer(c, body);
   }
 
   app.notFound((c) => {
@@ -198,8 +221,20 @@ function lockedHome(deps: ApiDeps): RumiError | null {
 }
 
 function callerOf(c: ApiContext, deps: ApiDeps): Caller | null {
-  const match = /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "");
-  return match?.[1] === undefined ? null : deps.tokens.verify(match[1]);
+  const value = tokenOf(c);
+  return value === null ? null : deps.tokens.verify(value);
+}
+
+function tokenOf(c: ApiContext): string | null {
+  return /^bearer +(\S+)$/iu.exec(c.req.header("authorization") ?? "")?.[1] ?? null;
+}
+
+/** The event a client goes on after. @throws ApiError `request.invalid` */
+function lastEventId(c: ApiContext): number | null {
+  const text = c.req.header("last-event-id") ?? "";
+  if (text === "") return null;
+  if (!/^\d{1,15}$/u.test(text)) throw new ApiError("request.invalid", "Last-Event-ID is not the number of an event");
+  return Number(text);
 }
 
 /** True when the target as it was sent has segments that a URL parser takes away: a path is what it says, or nothing. */

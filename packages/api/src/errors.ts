@@ -17,6 +17,8 @@ export type ApiErrorCode =
   | "http.method"
   | "http.timeout"
   | "rate.limited"
+  | "stream.capacity"
+  | "modifier.not_found"
   | "token.not_found"
   | "token.last_admin"
   | "daemon.starting"

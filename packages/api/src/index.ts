@@ -52,7 +52,7 @@ export type { GrantRecord } from "./schemas/rights.ts";
 export type { EngineStatus, ImagePin, InstanceView } from "./schemas/containers.ts";
 export type { AuditFilterQuery, AuditVerdict, DaemonStatus, DiagnosticsAnswer, DiagnosticsQuery, HealthAnswer } from "./schemas/daemon.ts";
 export type { FlowDiff, FlowPlan, FlowsLoaded, LoadProblem, ModifierChange, ModifierRecord } from "./schemas/flow-work.ts";
-export type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunRecord, RunState } from "./schemas/flows.ts";
+export type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunLogLine, RunRecord, RunState } from "./schemas/flows.ts";
 export type {
   ApproveAnswer,
   PackFault,

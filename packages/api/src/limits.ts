@@ -13,6 +13,12 @@ export interface ApiLimits {
   /** Seconds a handler may take when its row says nothing else. */
   readonly handlerSeconds: number;
   readonly maxUrlBytes: number;
+  /** Streams of events that one token may have open. */
+  readonly streamsPerToken: number;
+  /** Seconds without an event after which a stream sends a comment. */
+  readonly streamCommentSeconds: number;
+  /** Milliseconds between two looks whether the token of an open stream still holds. */
+  readonly streamLookMs: number;
 }
 
 /** Source: page 40, section 1. */
@@ -24,6 +30,9 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   bodySeconds: 30,
   handlerSeconds: 60,
   maxUrlBytes: 8 * 1024,
+  streamsPerToken: 32,
+  streamCommentSeconds: 15,
+  streamLookMs: 250,
 };
 
 /** Numbers of the listening socket. */

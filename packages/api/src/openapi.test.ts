@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ROUTES } from "./route-table.ts";
+import { ALL_ROUTES, ROUTES } from "./route-table.ts";
 import { ask } from "./testing/ask.ts";
 import { FakeHouse } from "./testing/index.ts";
 import { schemaFaults } from "./testing/json-schema.ts";
@@ -88,6 +88,34 @@ const RIGHTS: readonly (readonly [name: string, method: string, path: string, bo
   ["dictionary.remove", "POST", "/api/shared_dict/remove", { namespace: "n", token: "A" }],
 ];
 
+/** The same for flow files, modifiers and schedules. */
+const WORK: readonly (readonly [name: string, method: string, path: string, body?: object])[] = [
+  ["flows.plan", "POST", "/api/flows/hello/plan", { inputs: { a: [1] } }],
+  ["flows.plan", "POST", "/api/flows/none/plan"],
+  ["flows.diff", "POST", "/api/flows/hello/diff", { source: "flow_id: hello" }],
+  ["flows.diff", "POST", "/api/flows/hello/diff", { source: "broken" }],
+  ["flows.diff", "POST", "/api/flows/hello/diff", { pack_id: "my_pack" }],
+  ["flows.diff", "POST", "/api/flows/hello/diff", { pack_id: "none" }],
+  ["flows.put", "PUT", "/api/flows/shared/mine", { source: "flow_id: mine" }],
+  ["flows.put", "PUT", "/api/flows/shared/mine", { source: "broken" }],
+  ["flows.remove", "DELETE", "/api/flows/shared/mine"],
+  ["flows.remove", "DELETE", "/api/flows/shared/mine"],
+  ["flows.reload", "POST", "/api/flows/reload"],
+  ["modifiers.put", "PUT", "/api/modifiers/shared/add_one", { source: "modifier_id: add_one" }],
+  ["modifiers.put", "PUT", "/api/modifiers/shared/add_two?dry_run=true", { source: "target_flow_id: '*'" }],
+  ["modifiers.put", "PUT", "/api/modifiers/shared/add_one", { source: "broken" }],
+  ["modifiers.list", "GET", "/api/modifiers"],
+  ["modifiers.list", "GET", "/api/modifiers?pack_id=my_pack&dry_run=true"],
+  ["modifiers.remove", "DELETE", "/api/modifiers/shared/add_one?dry_run=true"],
+  ["modifiers.remove", "DELETE", "/api/modifiers/shared/add_one"],
+  ["modifiers.remove", "DELETE", "/api/modifiers/shared/add_one"],
+  ["schedules.list", "GET", "/api/schedules"],
+  ["schedules.disable", "POST", "/api/schedules/hello/disable"],
+  ["schedules.enable", "POST", "/api/schedules/hello/enable"],
+  ["schedules.trigger", "POST", "/api/schedules/hello/trigger"],
+  ["schedules.trigger", "POST", "/api/schedules/none/trigger"],
+];
+
 test("every real answer of every route is as the OpenAPI document says, done or refused", async () => {
   const house = new FakeHouse();
   const token = await house.token("admin");
@@ -105,6 +133,7 @@ test("every real answer of every route is as the OpenAPI document says, done or 
     if (answer.status < 300) seen.add(name);
     return answer.json.data ?? {};
   };
+  house.work.addSchedule("hello");
   for (const row of ROUTES) {
     const path = row.path
       .replace("{pack_id}", "my_pack")
@@ -116,11 +145,14 @@ test("every real answer of every route is as the OpenAPI document says, done or 
     await check(row.name, row.method, `${path}?no_such=1`);
     if (row.path.includes("{")) await check(row.name, row.method, row.path.replace(/\{\w+\}/u, "none"));
   }
-  for (const [name, method, path, body] of RIGHTS) await check(name, method, path, body === undefined ? undefined : JSON.stringify(body));
+  for (const [name, method, path, body] of [...RIGHTS, ...WORK])
+    await check(name, method, path, body === undefined ? undefined : JSON.stringify(body));
   await check("flows.run", "POST", "/api/flows/pack.flow/run");
   const started = await check("flows.run", "POST", "/api/flows/slow/run", '{"async":true}');
   const run = String(started["run_id"]);
   await check("runs.get", "GET", `/api/runs/${run}`);
+  house.events.log(run, "say", "hello");
+  await check("runs.logs", "GET", `/api/runs/${run}/logs?step=say&limit=1`);
   await check("runs.cancel", "POST", `/api/runs/${run}/cancel`, '{"reason":"enough"}');
   await check("runs.cancel", "POST", `/api/runs/${run}/cancel`);
   await check("tokens.list", "GET", "/api/tokens");
@@ -133,7 +165,12 @@ test("every real answer of every route is as the OpenAPI document says, done or 
   await check("tokens.rotate", "POST", `/api/tokens/${other.id}/rotate`);
   await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
   await check("tokens.delete", "DELETE", `/api/tokens/${other.id}`);
-  expect([...seen].sort()).toEqual(ROUTES.map((row) => row.name).sort());
+  // A stream of events is no JSON answer: it has its own tests.
+  expect([...seen].sort()).toEqual(
+    ALL_ROUTES.filter((row) => row.stream !== true)
+      .map((row) => row.name)
+      .sort(),
+  );
 });
 
 test("an answer that only names a started run has its own status in the document", async () => {

@@ -8,11 +8,19 @@ import type { Route, Schema } from "./route.ts";
 /** What the document says of each row. */
 export type DescribedRoute = Pick<
   Route,
-  "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data" | "accepted"
+  "name" | "method" | "path" | "scope" | "summary" | "params" | "query" | "body" | "data" | "accepted" | "stream"
 >;
 
 /** Version of the HTTP API as the document names it. */
 export const API_VERSION = "1.0.0";
+
+const LAST_EVENT_ID = {
+  name: "Last-Event-ID",
+  in: "header",
+  required: false,
+  description: "The number of the last event that was got: the stream goes on after it",
+  schema: { type: "string", pattern: "^\\d{1,15}$" },
+} as const;
 
 function schemaOf(schema: Schema, typeMode: "input" | "output"): JsonObject {
   const { $schema: _, ...body } = toJsonSchema(schema, { errorMode: "ignore", typeMode });
@@ -48,9 +56,13 @@ export function openApiDocument(routes: readonly DescribedRoute[]): JsonObject {
       summary: row.summary,
       tags: [row.name.split(".")[0] ?? row.name],
       "x-rumi-scope": typeof row.scope === "string" ? row.scope : [...row.scope],
-      parameters: [...(pathParameters(row.path).length === 0 ? [] : fieldsOf(row.params, "path")), ...fieldsOf(row.query, "query")],
+      parameters: [
+        ...(pathParameters(row.path).length === 0 ? [] : fieldsOf(row.params, "path")),
+        ...fieldsOf(row.query, "query"),
+        ...(row.stream === true ? [LAST_EVENT_ID] : []),
+      ],
       responses: {
-        "200": { description: "Done", content: { "application/json": { schema: answerSchema(row) } } },
+        "200": doneAnswer(row),
         ...(row.accepted === undefined
           ? {}
           : { "202": { description: "Begun", content: { "application/json": { schema: envelopeOf(schemaOf(row.accepted, "output")) } } } }),
@@ -74,6 +86,15 @@ export function openApiDocument(routes: readonly DescribedRoute[]): JsonObject {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
       schemas: { Failure: failureSchema() },
     },
+  };
+}
+
+/** The good answer of a row. Of a stream it is the schema of each event's data. */
+function doneAnswer(row: DescribedRoute): JsonObject {
+  if (row.stream !== true) return { description: "Done", content: { "application/json": { schema: answerSchema(row) } } };
+  return {
+    description: "Events as they happen: `id` is the number to send as Last-Event-ID, `data` one JSON object",
+    content: { "text/event-stream": { schema: { type: "string" }, "x-rumi-event-data": schemaOf(row.data, "output") } },
   };
 }
 

@@ -16,12 +16,22 @@ export function cutPage<Item>(
   const limit = query.limit ?? DEFAULT_LIST_LIMIT;
   let start = 0;
   if (query.cursor !== undefined) {
-    const last = Buffer.from(query.cursor, "base64url").toString("utf8");
+    const last = keyOfCursor(query.cursor);
     start = items.findIndex((item) => keyOf(item) === last) + 1;
     if (start === 0) throw new ApiError("request.invalid", "the cursor does not belong to this list, or its item is gone");
   }
   const cut = items.slice(start, start + limit);
   const last = cut.at(-1);
   const more = last !== undefined && start + limit < items.length;
-  return { items: cut, next_cursor: more ? Buffer.from(keyOf(last)).toString("base64url") : null };
+  return { items: cut, next_cursor: more ? cursorAfter(keyOf(last)) : null };
+}
+
+/** The key that a cursor of `cutPage` or `cursorAfter` names; undefined without one. */
+export function keyOfCursor(cursor: string | undefined): string | undefined {
+  return cursor === undefined ? undefined : Buffer.from(cursor, "base64url").toString("utf8");
+}
+
+/** A cursor that goes on after `key`. */
+export function cursorAfter(key: string): string {
+  return Buffer.from(key).toString("base64url");
 }

@@ -55,6 +55,9 @@ export type TableRoute = (typeof ROUTES)[number];
 /** The name of a row. */
 export type RouteName = TableRoute["name"];
 
+/** The name of a row whose answer is a stream of events. */
+export type StreamRouteName = Extract<TableRoute, { readonly stream: true }>["name"];
+
 /** The table for code that treats all rows alike. */
 export const ALL_ROUTES: readonly Route[] = ROUTES as readonly unknown[] as readonly Route[];
 

@@ -2,6 +2,7 @@ import type { Digest, ErrorCode } from "@rumi/core";
 import * as v from "valibot";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import type { ApiDeps } from "./deps.ts";
+import type { EventStream } from "./event-stream.ts";
 import type { Soon } from "./ports.ts";
 import type { RouteScope } from "./scopes.ts";
 import type { Caller } from "./token-registry.ts";
@@ -20,6 +21,8 @@ export interface RouteContext {
   readonly idempotency: IdempotencyKeys;
   /** Digest of the body's bytes as they came. */
   readonly bodyDigest: () => Digest;
+  /** The last event that a client of a stream has got; null when it begins. */
+  readonly lastEventId: number | null;
 }
 
 /** An answer with its own status, or a failure that carries data. */
@@ -64,6 +67,8 @@ export interface Route<
   readonly accepted?: Schema;
   /** Seconds the handler may take; 60 when absent. */
   readonly timeoutSeconds?: number;
+  /** The answer is a stream of events, each of which has `data` for its data. */
+  readonly stream?: true;
   /** Fields of the body that stand in no answer, error or audit entry, whatever goes wrong. */
   readonly confidential?: readonly string[];
   /** The code of a malformed field; `request.invalid` for the others. */
@@ -71,7 +76,7 @@ export interface Route<
   handler(
     input: { readonly params: v.InferOutput<Params>; readonly query: v.InferOutput<Query>; readonly body: v.InferOutput<Body> },
     context: RouteContext,
-  ): Soon<v.InferOutput<Data> | Reply<v.InferOutput<Data>>>;
+  ): Soon<v.InferOutput<Data> | Reply<v.InferOutput<Data>> | EventStream>;
 }
 
 /** A request part that has no fields. */
@@ -103,6 +108,13 @@ export function route<
     Body,
     Data
   >;
+}
+
+/** Types one row whose answer is a stream of events. */
+export function streamRoute<const Name extends string, Data extends Schema, Params extends Schema = Nothing>(
+  row: Omit<Route<Name, Params, Nothing, Nothing, Data>, "params" | "query" | "body" | "stream" | "method"> & { readonly params?: Params },
+): Route<Name, Params, Nothing, Nothing, Data> & { readonly stream: true } {
+  return { ...route<Name, Data, Params>({ ...row, method: "GET" }), stream: true };
 }
 
 /** Names of the `{}` segments of a path, in order. */

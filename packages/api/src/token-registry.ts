@@ -55,18 +55,11 @@ export class TokenRegistry {
     return read.state;
   }
 
-  /** The caller of a token value, or null for any that does not hold now. Compares in constant time, with every record. */
+  /** The caller of a token value, or null for any that does not hold now. */
   verify(value: string): Caller | null {
     if (!TOKEN_FORM.test(value)) return null;
-    const hash = createHash("sha256").update(value).digest();
     const now = this.#deps.clock.now();
-    let found: TokenRecord | null = null;
-    for (const record of this.#records) {
-      const current = timingSafeEqual(hash, Buffer.from(record.sha256, "hex"));
-      const old = record.previous;
-      const previous = old !== undefined && timingSafeEqual(hash, Buffer.from(old.sha256, "hex")) && now < Date.parse(old.until);
-      if ((current || previous) && isLive(record, now)) found = record;
-    }
+    const found = this.#holding(createHash("sha256").update(value).digest(), now);
     if (found === null) return null;
     this.#lastUsed.set(found.id, now);
     return {
@@ -75,6 +68,12 @@ export class TokenRegistry {
       scopes: found.scopes,
       allowed_flow_ids: found.scopes.includes("admin") ? "*" : (found.allowed_flow_ids ?? []),
     };
+  }
+
+  /** Says, whenever asked, whether this value still holds: for answers that go on. Takes no note of use; keeps no value. */
+  watch(value: string): () => boolean {
+    const hash = createHash("sha256").update(value).digest();
+    return () => this.#holding(hash, this.#deps.clock.now()) !== null;
   }
 
   /** Every token, oldest first; never a value or a hash. */
@@ -138,6 +137,18 @@ export class TokenRegistry {
       await this.#audit("revoke", record, actor, {});
       await this.#save(this.#records.filter((item) => item.id !== id));
     });
+  }
+
+  /** The record that a value with this hash stands for now. Compares in constant time, with every record. */
+  #holding(hash: Uint8Array, now: number): TokenRecord | null {
+    let found: TokenRecord | null = null;
+    for (const record of this.#records) {
+      const current = timingSafeEqual(hash, Buffer.from(record.sha256, "hex"));
+      const old = record.previous;
+      const previous = old !== undefined && timingSafeEqual(hash, Buffer.from(old.sha256, "hex")) && now < Date.parse(old.until);
+      if ((current || previous) && isLive(record, now)) found = record;
+    }
+    return found;
   }
 
   #find(id: string): TokenRecord {

@@ -1,8 +1,10 @@
 import { RumiError } from "@rumi/core";
 import type * as v from "valibot";
 import type { Envelope, FailureData } from "../envelope.ts";
+import type { StreamEvent } from "../event-stream.ts";
 import { ROUTES } from "../route-table.ts";
-import type { RouteName, TableRoute } from "../route-table.ts";
+import type { RouteName, StreamRouteName, TableRoute } from "../route-table.ts";
+import { readEvents } from "./read-events.ts";
 
 /** Codes of the client itself. */
 export type ClientErrorCode = "client.unreachable" | "client.timeout" | "client.not_rumi";
@@ -52,8 +54,21 @@ export type ApiAnswer<Data> = { readonly status: number; readonly requestId: str
 /** A typed caller of the API. A refusal is an answer; only silence throws. */
 export interface Client {
   /** Calls one route by its name. @throws ClientError `client.unreachable` `client.timeout` `client.not_rumi` */
-  call<const Name extends RouteName>(name: Name, input?: CallInput<Name>): Promise<ApiAnswer<CallData<Name>>>;
+  call<const Name extends Exclude<RouteName, StreamRouteName>>(name: Name, input?: CallInput<Name>): Promise<ApiAnswer<CallData<Name>>>;
+  /**
+   * Opens a stream of events. They end when the stream does, also when it is cut: the last one tells why, or is any other. With
+   * `lastEventId` it goes on after that event. @throws ClientError as `call`
+   */
+  stream<const Name extends StreamRouteName>(
+    name: Name,
+    input?: CallInput<Name> & { readonly lastEventId?: number },
+  ): Promise<StreamAnswer>;
 }
+
+/** A stream that was opened, or the refusal. */
+export type StreamAnswer =
+  | { readonly ok: true; readonly status: number; readonly events: AsyncGenerator<StreamEvent> }
+  | Extract<ApiAnswer<never>, { readonly ok: false }>;
 
 type Plain = string | number | boolean | undefined;
 
@@ -63,39 +78,60 @@ interface LooseInput {
   readonly body?: unknown;
   readonly signal?: AbortSignal;
   readonly idempotencyKey?: string;
+  readonly lastEventId?: number;
 }
 
 /** Makes a client. No connection is opened before the first call. */
 export function createClient(options: ClientOptions): Client {
   const send = options.fetch ?? fetch;
+  const ask = async (name: string, input: LooseInput): Promise<Response> => {
+    const row = ROUTES.find((item) => item.name === name);
+    if (row === undefined) throw new ClientError("client.not_rumi", `there is no route ${name}`);
+    const { params = {}, query = {}, body, signal, idempotencyKey, lastEventId } = input;
+    const headers: Record<string, string> = { Accept: "stream" in row ? "text/event-stream, application/json" : "application/json" };
+    if (options.token !== undefined) headers["Authorization"] = `Bearer ${options.token}`;
+    if (options.language !== undefined) headers["Accept-Language"] = options.language;
+    if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
+    if (lastEventId !== undefined) headers["Last-Event-ID"] = String(lastEventId);
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const init: RequestInit = { method: row.method, headers };
+    if (body !== undefined) init.body = JSON.stringify(body);
+    if (signal !== undefined) init.signal = signal;
+    return await send(addressOf(options.url, row.path, params, query), init);
+  };
+  const silence = (error: unknown, signal: AbortSignal | undefined): unknown => {
+    if (signal?.aborted === true) return error;
+    if (isSlowAnswer(error)) return new ClientError("client.timeout", "the answer took too long; the work goes on", { cause: error });
+    if (error instanceof ClientError) return error;
+    return new ClientError("client.unreachable", "the daemon does not answer", {
+      cause: error,
+      details: { url: options.url },
+      remedy: "rumi start",
+    });
+  };
   return {
     call: async (name, input) => {
-      const row = ROUTES.find((item) => item.name === name);
-      if (row === undefined) throw new ClientError("client.not_rumi", `there is no route ${name}`);
-      const { params = {}, query = {}, body, signal, idempotencyKey } = (input ?? {}) as LooseInput;
-      const headers: Record<string, string> = { Accept: "application/json" };
-      if (options.token !== undefined) headers["Authorization"] = `Bearer ${options.token}`;
-      if (options.language !== undefined) headers["Accept-Language"] = options.language;
-      if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
-      if (body !== undefined) headers["Content-Type"] = "application/json";
-      const init: RequestInit = { method: row.method, headers };
-      if (body !== undefined) init.body = JSON.stringify(body);
-      if (signal !== undefined) init.signal = signal;
-      let response: Response;
-      let text: string;
+      const loose = (input ?? {}) as LooseInput;
       try {
-        response = await send(addressOf(options.url, row.path, params, query), init);
-        text = await response.text();
+        const response = await ask(name, loose);
+        const text = await response.text();
+        return readAnswer(name, response, text);
       } catch (error) {
-        if (signal?.aborted === true) throw error;
-        if (isSlowAnswer(error)) throw new ClientError("client.timeout", "the answer took too long; the work goes on", { cause: error });
-        throw new ClientError("client.unreachable", "the daemon does not answer", {
-          cause: error,
-          details: { url: options.url },
-          remedy: "rumi start",
-        });
+        throw silence(error, loose.signal);
       }
-      return readAnswer(name, response, text);
+    },
+    stream: async (name, input) => {
+      const loose = (input ?? {}) as LooseInput;
+      try {
+        const response = await ask(name, loose);
+        if (response.ok && response.body !== null && (response.headers.get("content-type") ?? "").startsWith("text/event-stream"))
+          return { ok: true, status: response.status, events: readEvents(response.body, loose.signal) };
+        const answer = readAnswer<never>(name, response, await response.text());
+        if (answer.ok) throw new ClientError("client.not_rumi", "the answer is not a stream of events");
+        return answer;
+      } catch (error) {
+        throw silence(error, loose.signal);
+      }
     },
   };
 }

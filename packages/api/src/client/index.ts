@@ -1,5 +1,6 @@
 export { ClientError, createClient } from "./client.ts";
-export type { ApiAnswer, Client, ClientErrorCode, ClientOptions } from "./client.ts";
+export type { ApiAnswer, Client, ClientErrorCode, ClientOptions, StreamAnswer } from "./client.ts";
+export type { StreamEvent } from "../event-stream.ts";
 export { ROUTE_VERBS, ROUTES } from "../route-table.ts";
 export type { RouteName } from "../route-table.ts";
 export { CODES, workingRemedy } from "../codes.ts";
@@ -9,5 +10,6 @@ export type { Language } from "../messages.ts";
 export type { Messages } from "../ports.ts";
 export { REVIEW_SECTIONS } from "../schemas/packs.ts";
 export type { PackReview, PackState, PackSummary, ReviewChange, ReviewFile, ReviewSection } from "../schemas/packs.ts";
-export type { Run, RunRecord } from "../schemas/flows.ts";
+export type { EffectiveFlow, Run, RunRecord } from "../schemas/flows.ts";
+export type { LoadProblem, ModifierChange, ModifierRecord } from "../schemas/flow-work.ts";
 export type { Envelope } from "../envelope.ts";

@@ -1,7 +1,6 @@
 import { jsonDigest } from "@rumi/core";
 import * as v from "valibot";
 import { codeEntry, fillRemedy } from "../codes.ts";
-import { publicFailureText } from "../envelope.ts";
 import { ApiError } from "../errors.ts";
 import { cutPage } from "../page.ts";
 import type { RunRequest } from "../ports.ts";
@@ -9,8 +8,6 @@ import { Reply, route } from "../route.ts";
 import type { RouteContext } from "../route.ts";
 import { page, PageEntries } from "../schemas/common.ts";
 import {
-  CancelAnswer,
-  CancelBody,
   DEFAULT_RUN_SECONDS,
   EffectiveFlow,
   FlowDetail,
@@ -20,22 +17,14 @@ import {
   MAX_RUN_SECONDS,
   Run,
   RunBody,
-  RunListQuery,
-  RunParams,
-  RunRecord,
   RunStarted,
 } from "../schemas/flows.ts";
-import { mayCall } from "../scopes.ts";
 import type { Caller } from "../token-registry.ts";
-import { refuseUnknownFlow, refuseUnknownRun } from "./not-found.ts";
+import { refuseUnknownFlow } from "./not-found.ts";
+import { publicRun } from "./runs.ts";
 
 /** Seconds a run route waits beyond the run's own deadline before it gives up on an answer. */
 const RUN_ANSWER_GRACE_SECONDS = 30;
-
-/** The caller whose runs alone may be seen, or undefined for one who sees all. */
-function ownRunsOnly(caller: Caller): string | undefined {
-  return mayCall(caller.scopes, "read") ? undefined : caller.actor;
-}
 
 function assertMayRun(caller: Caller, flowId: string): void {
   if (caller.allowed_flow_ids === "*" || caller.allowed_flow_ids.includes(flowId)) return;
@@ -46,10 +35,6 @@ function assertMayRun(caller: Caller, flowId: string): void {
 function clampSeconds(asked: number | undefined, isAsync: boolean): number {
   const most = isAsync ? MAX_ASYNC_RUN_SECONDS : MAX_RUN_SECONDS;
   return Math.min(most, Math.max(1, asked ?? DEFAULT_RUN_SECONDS));
-}
-
-function publicRun<R extends Run>(run: R): R {
-  return run.reason === null ? run : { ...run, reason: publicFailureText(run.reason) };
 }
 
 /** A finished run as an answer: completed and aborted are 200, the others their code's status with the run in `data`. */
@@ -91,7 +76,7 @@ function withoutResult(reply: Reply<Run | { run_id: string }>): Reply<Run | { ru
   return new Reply(reply.status, { ...run, result: null, truncated: true }, reply.failure);
 }
 
-/** Flows and their runs. */
+/** Flows, shown and run. */
 export const flowRoutes = [
   route({
     name: "flows.list",
@@ -164,60 +149,4 @@ export const flowRoutes = [
       );
     },
   }),
-  route({
-    name: "runs.list",
-    method: "GET",
-    path: "/api/runs",
-    scope: ["read", "run"],
-    summary: "Runs, newest first",
-    verb: "run list",
-    query: v.strictObject({ ...RunListQuery, ...PageEntries }),
-    data: page("runs", RunRecord),
-    handler: async ({ query }, { deps, caller }) => {
-      const own = ownRunsOnly(caller);
-      const all = await deps.runs.list({
-        ...(query.flow_id === undefined ? {} : { flow_id: query.flow_id }),
-        ...(query.state === undefined ? {} : { state: query.state }),
-        ...(own === undefined ? {} : { caller: own }),
-      });
-      const seen = own === undefined ? all : all.filter((run) => run.caller === own);
-      const cut = cutPage(seen, (run) => run.run_id, query);
-      return { runs: cut.items.map(publicRun), count: cut.items.length, next_cursor: cut.next_cursor };
-    },
-  }),
-  route({
-    name: "runs.get",
-    method: "GET",
-    path: "/api/runs/{id}",
-    scope: ["read", "run"],
-    summary: "One run with its steps",
-    verb: "run show",
-    params: RunParams,
-    data: RunRecord,
-    handler: async ({ params }, { deps, caller }) => publicRun(await visibleRun(deps.runs.get(params.id), params.id, caller)),
-  }),
-  route({
-    name: "runs.cancel",
-    method: "POST",
-    path: "/api/runs/{id}/cancel",
-    scope: "run",
-    summary: "End a run now; its call is killed",
-    verb: "run cancel",
-    params: RunParams,
-    body: CancelBody,
-    data: CancelAnswer,
-    handler: async ({ params, body }, { deps, caller }) => {
-      const run = await visibleRun(deps.runs.get(params.id), params.id, caller);
-      if (run.caller !== caller.actor && !mayCall(caller.scopes, "admin"))
-        throw new ApiError("auth.scope", "another's run is ended by admin alone", { details: { scope: "admin" } });
-      return await deps.runs.cancel(params.id, body.reason, caller.actor);
-    },
-  }),
 ] as const;
-
-async function visibleRun(found: RunRecord | null | Promise<RunRecord | null>, runId: string, caller: Caller): Promise<RunRecord> {
-  const run = await found;
-  const own = ownRunsOnly(caller);
-  if (run === null || (own !== undefined && run.caller !== own)) return refuseUnknownRun(runId);
-  return run;
-}

@@ -1,4 +1,4 @@
-import { FlowId, RunId } from "@rumi/core";
+import { FlowId, RunId, StepId } from "@rumi/core";
 import * as v from "valibot";
 import { DigestText, Json, JsonMap, list, Note } from "./common.ts";
 
@@ -58,13 +58,20 @@ export const Run = v.object({
 export type Run = v.InferOutput<typeof Run>;
 
 /** One line that a block printed, redacted. */
-const RunLogLine = v.object({ ts: v.string(), step_id: v.string(), stream: v.picklist(["stdout", "stderr"]), text: v.string() });
+export const RunLogLine = v.object({ ts: v.string(), step_id: v.string(), stream: v.picklist(["stdout", "stderr"]), text: v.string() });
+export type RunLogLine = v.InferOutput<typeof RunLogLine>;
+
+/** What one event of a run tells beside its kind: when, and of a step its path, its status. */
+export const RunEventData = v.looseObject({ ts: v.string() });
 
 /** A run as it is kept: who started it, and its steps so far. */
 export const RunRecord = v.object({
   ...Run.entries,
   caller: v.optional(v.string()),
   trigger: v.optional(v.string()),
+  finished_at: v.optional(v.nullable(v.string())),
+  /** How often it was taken up again after its daemon had ended. */
+  resumes: v.optional(v.number()),
   steps: v.optional(list(v.unknown())),
   logs: v.optional(list(RunLogLine)),
 });
@@ -90,5 +97,6 @@ export const RunBody = v.strictObject({
 /** The run, or only its id when `async` was asked for. */
 export const RunStarted = v.object({ run_id: v.string() });
 export const RunListQuery = { flow_id: v.optional(FlowId), state: v.optional(RunState) } as const;
+export const RunLogQuery = { step: v.optional(StepId) } as const;
 export const CancelBody = v.strictObject({ reason: v.optional(Note) });
 export const CancelAnswer = v.object({ state: v.string() });

@@ -10,7 +10,9 @@ import type { PackReview, PackState, PackStatus, PackSummary } from "../schemas/
 import { TokenRegistry } from "../token-registry.ts";
 import type { NewToken } from "../token-registry.ts";
 import { FakeDictionary } from "./fake-dictionary.ts";
+import { FakeFlowWork } from "./fake-flow-work.ts";
 import { FakeRights } from "./fake-rights.ts";
+import { FakeRunEvents } from "./fake-run-events.ts";
 import { MemoryTokenStore } from "./memory-token-store.ts";
 
 /** How a fake house starts. */
@@ -47,6 +49,9 @@ export class FakeHouse {
   /** Names of the port methods called, in order. */
   readonly calls: string[] = [];
   readonly rights: FakeRights;
+  readonly work: FakeFlowWork;
+  /** What happened in runs. */
+  readonly events = new FakeRunEvents();
   readonly dictionary: FakeDictionary;
   /** Values that may stand in no answer. */
   readonly live = new Set<string>();
@@ -64,6 +69,11 @@ export class FakeHouse {
   constructor(options: FakeHouseOptions = {}) {
     this.clock = options.clock ?? systemClock;
     this.#maxRuns = options.maxConcurrentRuns ?? 10;
+    this.work = new FakeFlowWork(this.calls, (flowId, actor) => {
+      let id = "";
+      void this.#run({ flow_id: flowId, inputs: {}, timeout_ms: 1000, caller: actor, on_started: (runId) => (id = runId) });
+      return id;
+    });
     this.rights = new FakeRights(this.clock, (id) => this.packs.has(id), this.calls);
     this.dictionary = new FakeDictionary(this.calls);
     this.tokens = new TokenRegistry({ store: this.tokenStore, audit: this.audit, clock: this.clock, random: systemRandom });
@@ -132,6 +142,7 @@ export class FakeHouse {
       caller: request.caller,
     };
     this.runs.set(runId, base);
+    this.events.add(runId, "run.started", { flow_id: request.flow_id });
     request.on_started?.(runId);
     const ended = new Promise<Run>((resolve) => {
       const end = (change: Partial<Run>): void => {
@@ -139,6 +150,7 @@ export class FakeHouse {
         const run: RunRecord = { ...base, state: "completed", result: request.inputs, ...change };
         this.runs.set(runId, run);
         this.#running.delete(runId);
+        this.events.add(runId, "run.finished", { state: run.state });
         const { caller: _, ...answer } = run;
         resolve(answer);
       };
@@ -235,8 +247,19 @@ export class FakeHouse {
           this.calls.push("runs.run");
           return this.#run(request);
         },
-        list: () => [...this.runs.values()].reverse(),
+        list: ({ flow_id, state, caller, before, limit }) => {
+          const all = [...this.runs.values()].reverse();
+          const start = before === undefined ? 0 : all.findIndex((run) => run.run_id === before) + 1;
+          if (before !== undefined && start === 0) throw new RumiError("request.invalid", "the cursor does not belong to this list");
+          const is = (wanted: unknown, value: unknown): boolean => wanted === undefined || wanted === value;
+          return all
+            .slice(start)
+            .filter((run) => is(flow_id, run.flow_id) && is(state, run.state) && is(caller, run.caller))
+            .slice(0, limit);
+        },
         get: (id) => this.runs.get(id) ?? null,
+        logs: (id, step) => this.events.logs(id, step),
+        events: (id, after, signal) => this.events.follow(id, after, signal),
         cancel: (id) => {
           const running = this.#running.get(id);
           if (running === undefined) throw new RumiError("flow.run_finished", "the run has ended", { details: { run_id: id } });
@@ -252,6 +275,7 @@ export class FakeHouse {
         },
       },
       ...this.rights.ports(),
+      ...this.work.ports(),
       dictionary: this.dictionary,
       instances: { list: instances, start: instances, stop: instances, remove: instances },
       daemon: {
