@@ -14,7 +14,8 @@ import type {
 import { statTree } from "@rumi/safe-files";
 import { listFlowFiles } from "./flow-files.ts";
 import { FlowSources } from "./flow-sources.ts";
-import type { FlowSourceFiles, FlowSourcesOptions } from "./flow-sources.ts";
+import type { FlowSourceFiles, FlowSourcesOptions, LivePack } from "./flow-sources.ts";
+import { withLiveBlocks, withLiveConsent } from "./live-pack.ts";
 import type { Timers } from "./ports.ts";
 import { knownFlow } from "./review-modifiers.ts";
 import type { KnownFlow } from "./review-modifiers.ts";
@@ -139,16 +140,17 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   async preview(change: FlowChange): Promise<FlowTable | null> {
     const files = await this.#sources.read();
     let { flows, modifiers } = files;
+    let live: LivePack | null = null;
     if (change.sharedFlow !== undefined) flows = withShared(flows, change.sharedFlow);
     if (change.sharedModifier !== undefined) modifiers = withShared(modifiers, change.sharedModifier);
     if (change.livePack !== undefined) {
-      const live = await this.#sources.readLive(change.livePack);
+      live = await this.#sources.readLive(change.livePack);
       if (live === null) return null;
       const others = (all: readonly FlowFile[]): FlowFile[] => all.filter(({ source }) => source.pack_id !== change.livePack);
       flows = [...others(flows), ...live.flows];
       modifiers = [...others(modifiers), ...live.modifiers];
     }
-    return this.#compose({ flows, modifiers, skipped: files.skipped });
+    return this.#compose({ flows, modifiers, skipped: files.skipped }, live);
   }
 
   /** The file that holds a shared flow or modifier, relative to the shared folder; null when none does. */
@@ -205,15 +207,18 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
     return this.#last;
   }
 
-  #compose(files: FlowSourceFiles): FlowTable {
-    const { blocks, clock, handlers, modifiers } = this.#deps;
+  /** `live`: a pack that is taken as it lies in its folder, as if it were approved so. */
+  #compose(files: FlowSourceFiles, live: LivePack | null = null): FlowTable {
+    const { clock, handlers, modifiers } = this.#deps;
+    const blocks = live === null ? this.#deps.blocks : withLiveBlocks(this.#deps.blocks, live);
+    const rights = live === null || modifiers === undefined ? modifiers?.rights : withLiveConsent(modifiers.rights, live);
     const { maxFileBytes, maxModifierBytes } = this.#options;
     return FlowTable.compose(files.flows, {
       blocks,
       handlers: handlers(),
       skipped: files.skipped,
       modifiers: files.modifiers,
-      ...(modifiers === undefined ? {} : { surroundings: modifiers }),
+      ...(modifiers === undefined || rights === undefined ? {} : { surroundings: { ...modifiers, rights } }),
       maxFileBytes,
       ...(maxModifierBytes === undefined ? {} : { maxModifierBytes }),
       clock,

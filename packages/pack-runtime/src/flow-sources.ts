@@ -4,6 +4,8 @@ import { isoTime } from "@rumi/core";
 import type { Clock, PackId } from "@rumi/core";
 import type { FlowFile, FlowSource, SkipRecord } from "@rumi/flow-engine";
 import { findManifest, locatePack } from "@rumi/pack-manifest";
+import { hashTree } from "@rumi/safe-files";
+import type { TreeListing } from "@rumi/safe-files";
 import { listFlowFiles, listModifierFiles, readFlowText } from "./flow-files.ts";
 
 /** The flow and modifier files of one moment. */
@@ -12,6 +14,14 @@ export interface FlowSourceFiles {
   readonly modifiers: readonly FlowFile[];
   /** Files that could not be read, and packs that may not run. */
   readonly skipped: readonly SkipRecord[];
+}
+
+/** A pack's folder as it lies there. Pack-controlled. */
+export interface LivePack extends Pick<FlowSourceFiles, "flows" | "modifiers"> {
+  readonly pack_id: PackId;
+  readonly subdir: string;
+  /** Null when the folder holds what no pack may hold. */
+  readonly listing: TreeListing | null;
 }
 
 export interface FlowSourcesOptions {
@@ -56,13 +66,15 @@ export class FlowSources {
   }
 
   /** Files of a pack as they lie in its folder, approved or not; null when there is no such pack. For looking at, never for running. */
-  async readLive(packId: string): Promise<FlowSourceFiles | null> {
+  async readLive(packId: string): Promise<LivePack | null> {
     const found = await locatePack(this.#options.ecosystemFolder, packId);
     const place = found === null ? null : await findManifest(found.folder);
     if (found === null || place === null) return null;
     const reading = new Reading(this.#options, isoTime(this.#clock.now()));
-    await reading.pack({ pack_id: packId as PackId, subdir: place.subdir }, found.folder);
-    return reading;
+    const pack = { pack_id: packId as PackId, subdir: place.subdir };
+    await reading.pack(pack, found.folder);
+    const listing = await hashTree(found.folder).catch(() => null);
+    return { ...pack, flows: reading.flows, modifiers: reading.modifiers, listing };
   }
 
   /** Flow files of a pack that may not run: counted by name, not opened. */

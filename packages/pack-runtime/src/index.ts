@@ -20,7 +20,7 @@ export type { InstanceGatewayDeps, InstanceGatewayOptions, SocketPlace } from ".
 export type { CallOrigin, CapabilityService, EgressService, Gateway, OpenGateway, SocketName } from "./gateway/ports.ts";
 
 export { FlowCatalog, LEGACY_PATH_WARNING } from "./flow-catalog.ts";
-export type { FlowCatalogDeps, FlowCatalogOptions, FlowLoad } from "./flow-catalog.ts";
+export type { FlowCatalogDeps, FlowCatalogOptions, FlowChange, FlowLoad } from "./flow-catalog.ts";
 export { openKernelHandlers, operatorKernelHandlers } from "./kernel-handlers.ts";
 export type { OperatorHandlerDeps } from "./kernel-handlers.ts";
 export { PendingExport } from "./pending-export.ts";
