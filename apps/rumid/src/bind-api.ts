@@ -1,6 +1,7 @@
 import type {
   AuditReadPort,
   DaemonPort,
+  EffectiveFlow,
   EngineStatus,
   FlowDetail,
   FlowsPort,
@@ -10,6 +11,7 @@ import type {
   InstanceView,
   PacksPort,
   Run,
+  RunLogLine,
   RunRecord,
   RunsPort,
   SandboxStatusPort,
@@ -68,14 +70,18 @@ export function bindFlows(catalog: FlowCatalog): FlowsPort {
     },
     async effective(flowId) {
       const flow = await find(flowId);
-      if (flow === null) return null;
-      return {
-        flow_id: flow.definition.flow_id,
-        digest: flow.digest,
-        steps: flow.order.map((step) => ({ ...step.raw, origin: flow.origins.get(step.id) })),
-        removed: flow.removed.map((step) => ({ ...step })),
-      };
+      return flow === null ? null : effectiveOf(flow);
     },
+  };
+}
+
+/** A flow with every modifier applied. */
+export function effectiveOf(flow: ComposedFlow): EffectiveFlow {
+  return {
+    flow_id: flow.definition.flow_id,
+    digest: flow.digest,
+    steps: flow.order.map((step) => ({ ...step.raw, origin: flow.origins.get(step.id) })),
+    removed: flow.removed.map((step) => ({ ...step })),
   };
 }
 
@@ -114,7 +120,11 @@ export function bindRuns(deps: {
       request.on_started?.(runId);
       return done;
     },
-    list: (filter) => journal.history.list({ ...withoutAbsent(filter), limit: MAX_LISTED_RUNS }).map((view) => recordOf(view, runner)),
+    list(filter) {
+      if (filter.before !== undefined && journal.history.stateOf(filter.before) === null)
+        throw new RumiError("request.invalid", "the cursor does not belong to this list, or its run is gone");
+      return journal.history.list(withoutAbsent(filter)).map((view) => recordOf(view, runner));
+    },
     get(runId) {
       const detail = journal.history.get(runId);
       if (detail === null) return null;
@@ -128,6 +138,11 @@ export function bindRuns(deps: {
         ...(logs.length === 0 ? {} : { logs }),
       } as RunRecord;
     },
+    logs: (runId, stepId) => journal.history.logs(runId, stepId) as readonly RunLogLine[],
+    async *events(runId, after, signal) {
+      for await (const { seq, ts, type, data } of journal.feed.follow(runId, after, signal))
+        yield { id: seq, event: type, data: { ts, ...data } };
+    },
     cancel(runId, reason, actor) {
       // A run of an earlier process is not the runner's any more, but it did end.
       if (runner.get(runId) === undefined && journal.history.stateOf(runId) !== null)
@@ -138,14 +153,10 @@ export function bindRuns(deps: {
   };
 }
 
-/** Most runs one list is cut from. */
-const MAX_LISTED_RUNS = 10_000;
-
 /** A run as lists show it; one that goes on tells its time itself. */
 function recordOf(view: RunView, runner: FlowRunner): RunRecord {
   const live = view.finished_at === null ? runner.get(view.run_id) : undefined;
-  const { resumes: _resumes, finished_at: _finished, ...record } = view;
-  return { ...record, ...(live === undefined ? {} : { state: live.state, execution_time: live.execution_time }) } as RunRecord;
+  return { ...view, ...(live === undefined ? {} : { state: live.state, execution_time: live.execution_time }) } as RunRecord;
 }
 
 export function bindSandbox(deps: {

@@ -6,6 +6,7 @@ import { createApi, TokenRegistry } from "@rumi/api";
 import type { DaemonPort } from "@rumi/api";
 import { PackApprovals } from "@rumi/approval";
 import { GrantedSubFlows, StepFunctions } from "@rumi/core-capabilities";
+import type { StepFunctionsDeps } from "@rumi/core-capabilities";
 import { MIB, RumiError } from "@rumi/core";
 import type { PackId } from "@rumi/core";
 import { FlowRunner, Scheduler } from "@rumi/flow-engine";
@@ -35,6 +36,7 @@ import type { SqliteRunJournal } from "@rumi/run-journal-sqlite";
 import { PackVocabulary, SharedDictionary } from "@rumi/vocabulary";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
 import { bindDictionary } from "./bind-dictionary.ts";
+import { bindFlowWork, bindSchedules } from "./bind-flow-work.ts";
 import { bindRights } from "./bind-rights.ts";
 import { declaredOf, makeRights } from "./compose-rights.ts";
 import type { RightsFoundations } from "./compose-rights.ts";
@@ -43,6 +45,8 @@ import { INSTALLATION_ROOT } from "./home.ts";
 import { packsWithRights } from "./packs-with-rights.ts";
 import { PART } from "./parts.ts";
 import type { Get, Make } from "./parts.ts";
+import { planFacts, untaken } from "./plan-facts.ts";
+import { SharedFlowFiles } from "./shared-flow-files.ts";
 import { SignedTokenStore } from "./state-files.ts";
 import type { FileImagePins } from "./state-files.ts";
 
@@ -236,6 +240,17 @@ export function compose(
     );
   });
 
+  const stepFunctions = (get: Get, grants: StepFunctionsDeps["grants"]): StepFunctions =>
+    new StepFunctions({
+      functions: get(PART.functions),
+      approvals: get(PART.approvals),
+      grants,
+      source: get(PART.capabilities),
+      broker: get(PART.broker),
+      clock,
+      mode: () => (get(PART.sandboxWatch).last?.isolation === "none" ? "host_permissive" : "container"),
+    });
+
   make(
     PART.runner,
     (get) =>
@@ -247,15 +262,7 @@ export function compose(
           handlers: get(PART.handlers),
           vocabulary: new PackVocabulary({ words: get(PART.vocabulary) }),
           rights: new GrantedSubFlows({ grants: get(PART.grants) }),
-          functions: new StepFunctions({
-            functions: get(PART.functions),
-            approvals: get(PART.approvals),
-            grants: get(PART.grants),
-            source: get(PART.capabilities),
-            broker: get(PART.broker),
-            clock,
-            mode: () => (get(PART.sandboxWatch).last?.isolation === "none" ? "host_permissive" : "container"),
-          }),
+          functions: stepFunctions(get, get(PART.grants)),
           journal,
           consent: { holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed },
           audit,
@@ -299,6 +306,18 @@ export function compose(
           clock,
         }),
         flows: bindFlows(get(PART.catalog)),
+        flowWork: bindFlowWork({
+          catalog: get(PART.catalog),
+          files: new SharedFlowFiles(paths.sharedFlows),
+          facts: planFacts({
+            checks: get(PART.checks),
+            watch: get(PART.sandboxWatch),
+            functions: stepFunctions(get, untaken(get(PART.grants))),
+            subFlows: new GrantedSubFlows({ grants: untaken(get(PART.grants)) }),
+          }),
+          audit,
+        }),
+        schedules: bindSchedules({ scheduler: get(PART.scheduler), audit }),
         runs: bindRuns({ runner: get(PART.runner), catalog: get(PART.catalog), daemon, journal }),
         sandbox: bindSandbox({ watch: get(PART.sandboxWatch), pins: get(PART.pins), audit }),
         instances: bindInstances({ pool: get(PART.pool), approvals: get(PART.approvals), sandbox, audit }),

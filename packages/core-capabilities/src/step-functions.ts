@@ -1,7 +1,18 @@
 import { isListed } from "@rumi/capability";
 import type { CapabilityAnswer, CapabilitySource, GrantBook } from "@rumi/capability";
 import { SYSTEM_PRINCIPAL } from "@rumi/core";
-import type { Clock, Digest, ExecutionMode, InFlightCall, InstanceCaller, JsonValue, PackId, PermissionId, SocketOwner } from "@rumi/core";
+import type {
+  Clock,
+  Digest,
+  ExecutionMode,
+  InFlightCall,
+  InstanceCaller,
+  JsonValue,
+  PackId,
+  PermissionId,
+  Refusal,
+  SocketOwner,
+} from "@rumi/core";
 import type { BlockOutcome, FunctionAsk, FunctionOutcome, FunctionRunner } from "@rumi/flow-engine";
 import type { ApprovedPacks, FoundFunction, FunctionHouse } from "./ports.ts";
 
@@ -46,7 +57,22 @@ export class StepFunctions implements FunctionRunner {
     }
     const found = functions.find(ask.name);
     if (found === undefined) return { found: false, message: `there is no function ${ask.name}` };
-    return { found: true, owner_pack: found.pack_id, outcome: this.#refusal(ask, found) ?? (await this.#run(ask, found, signal)) };
+    const refusal = this.#refusal(ask.principal, found);
+    return { found: true, owner_pack: found.pack_id, outcome: refusal === null ? await this.#run(ask, found, signal) : refused(refusal) };
+  }
+
+  /** Why a step of `principal` could not call `name` now, or null. Nothing is called; takes a use of a grant as a call does. */
+  check(name: string, principal: string): Refusal | null {
+    const { functions, grants, source } = this.#deps;
+    if (!name.includes(":") && source.find(name) !== undefined) {
+      if (principal === SYSTEM_PRINCIPAL) return noPowerHere(name);
+      const held = grants.effective(principal as PackId, name as PermissionId);
+      if (held.allowed) return null;
+      return { allowed: false, code: held.code, reason: held.reason, remedy: held.remedy ?? `rumi grant add ${principal} ${name}` };
+    }
+    const found = functions.find(name);
+    if (found === undefined) return refusalOf("flow.missing_target", `there is no function ${name}`, "rumi pack list");
+    return this.#refusal(principal, found);
   }
 
   async #run(ask: FunctionAsk, found: FoundFunction, signal: AbortSignal): Promise<BlockOutcome> {
@@ -61,17 +87,16 @@ export class StepFunctions implements FunctionRunner {
   }
 
   /** Checks in the order of page "Flows", section 12: approved, caller, what callers and what the owner must hold. */
-  #refusal(ask: FunctionAsk, found: FoundFunction): BlockOutcome | null {
+  #refusal(principal: string, found: FoundFunction): Refusal | null {
     const { approvals, grants } = this.#deps;
     const gate = approvals.gate(found.pack_id);
-    if (!gate.allowed) return refused(gate.code, gate.reason, gate.remedy);
-    const { principal } = ask;
+    if (!gate.allowed) return refusalOf(gate.code, gate.reason, gate.remedy);
     if (principal !== SYSTEM_PRINCIPAL && principal !== found.pack_id) {
       const held = grants.effective(principal as PackId, FUNCTION_CALL);
       const listed = held.allowed && isListed(held.config, "allowed_functions", found.name) && grants.take(principal as PackId, held);
       const config = JSON.stringify({ allowed_functions: [found.name] });
       if (!listed)
-        return refused(
+        return refusalOf(
           "function.call_denied",
           `${principal} may not call ${found.name}`,
           `rumi grant add ${principal} function.call --config '${config}'`,
@@ -79,14 +104,14 @@ export class StepFunctions implements FunctionRunner {
     }
     const ofCaller = principal === SYSTEM_PRINCIPAL ? undefined : this.#missing(principal as PackId, found.caller_requires);
     if (ofCaller !== undefined)
-      return refused(
+      return refusalOf(
         "function.call_denied",
         `${principal} does not hold ${ofCaller}, which ${found.name} asks of callers`,
         `rumi grant add ${principal} ${ofCaller}`,
       );
     const ofOwner = this.#missing(found.pack_id, found.requires);
     if (ofOwner === undefined) return null;
-    return refused(
+    return refusalOf(
       "function.requires_denied",
       `${found.pack_id} does not hold ${ofOwner}, which ${found.name} needs`,
       `rumi grant add ${found.pack_id} ${ofOwner}`,
@@ -100,12 +125,7 @@ export class StepFunctions implements FunctionRunner {
   async #power(ask: FunctionAsk, signal: AbortSignal): Promise<BlockOutcome> {
     const { broker, clock } = this.#deps;
     const startedAt = clock.monotonic();
-    if (ask.principal === SYSTEM_PRINCIPAL)
-      return refused(
-        "capability.permission_denied",
-        `a step of a shared flow holds no right: let a pack's block use ${ask.name}`,
-        undefined,
-      );
+    if (ask.principal === SYSTEM_PRINCIPAL) return refused(noPowerHere(ask.name));
     const caller = this.#caller(ask);
     const owner: SocketOwner = { caller: () => caller, gone: signal, onCallEnd: () => () => undefined };
     const message = { permission_id: ask.name, args: ask.args, timeout_seconds: Math.max(0.001, ask.timeout_ms / 1000) };
@@ -115,11 +135,8 @@ export class StepFunctions implements FunctionRunner {
     const type = answer.error_type ?? "internal_error";
     const code = REFUSALS.get(type) ?? `capability.${type}`;
     const text = answer.error ?? "the power was not used";
-    return refused(
-      code,
-      `${ask.name}: ${text}`,
-      code === "capability.permission_denied" ? `rumi grant add ${ask.principal} ${ask.name}` : undefined,
-    );
+    const remedy = code === "capability.permission_denied" ? `rumi grant add ${ask.principal} ${ask.name}` : undefined;
+    return refused(refusalOf(code, `${ask.name}: ${text}`, remedy));
   }
 
   /** Who asks: the step's principal, with the step itself as the call in flight. */
@@ -146,12 +163,21 @@ export class StepFunctions implements FunctionRunner {
   }
 }
 
-function refused(code: string, message: string, remedy: string | undefined): BlockOutcome {
+function refusalOf(code: string, reason: string, remedy: string | undefined): Refusal {
+  return { allowed: false, code: code as Refusal["code"], reason, ...(remedy === undefined ? {} : { remedy }) };
+}
+
+function noPowerHere(name: string): Refusal {
+  const reason = `a step of a shared flow holds no right: let a pack's block use ${name}`;
+  return refusalOf("capability.permission_denied", reason, undefined);
+}
+
+function refused({ code, reason, remedy }: Refusal): BlockOutcome {
   return {
     ok: false,
     code,
     error_type: code.slice(code.indexOf(".") + 1),
-    message,
+    message: reason,
     ...(remedy === undefined ? {} : { remedy }),
     execution_mode: "rejected",
     retryable: false,
