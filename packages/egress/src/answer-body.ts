@@ -42,6 +42,7 @@ export async function passAnswer(answer: HopAnswer, way: AnswerWay, sink: Answer
     finalUrl: scrubber === null ? way.finalUrl : scrubber.text(way.finalUrl),
   };
   await sink.head(head);
+  let rest: Uint8Array | undefined;
   try {
     for await (const chunk of decodedBody(answer.body as AsyncIterable<Uint8Array>, codings ?? [], way.maxBytes)) {
       way.count(chunk.length);
@@ -52,8 +53,10 @@ export async function passAnswer(answer: HopAnswer, way: AnswerWay, sink: Answer
     if (error instanceof BodyTooLarge) return tooLarge(way.maxBytes);
     if (error instanceof BodyBroken) return fault("connection_lost", 11, "The body was cut short or does not decode");
     return upstreamFault(error);
+  } finally {
+    // Also of an answer that was cut: the piece of a secret that it ended with counts.
+    rest = scrubber?.end();
   }
-  const rest = scrubber?.end();
   if (rest !== undefined && rest.length > 0) await sink.chunk(rest);
   return null;
 }

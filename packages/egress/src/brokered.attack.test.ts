@@ -32,6 +32,9 @@ async function open(): Promise<TestEgress> {
       if (path === "/hex") return response.end(Buffer.from(secret).toString("hex"));
       if (path === "/header") return response.writeHead(200, { "X-Back": secret, [`X-${secret}`]: "1" }).end();
       if (path === "/same") return response.writeHead(302, { location: `/echo?back=${secret}&again={{secret:KEY}}` }).end();
+      if (path === "/long") return response.writeHead(302, { location: `/echo/${"x".repeat(240)}${secret}` }).end();
+      if (path === "/stored") return response.writeHead(302, { location: `https://b.rumi.example/?back=${VALUE}` }).end();
+      if (path === "/cut") return response.writeHead(200, { "content-length": 1000 }).write(VALUE, () => response.destroy());
       if (path === "/cross") return response.writeHead(302, { location: `https://b.rumi.example/?back=${secret}` }).end();
       if (path !== "/split") return response.end(told);
       for (const one of told) response.write(one);
@@ -107,4 +110,24 @@ test("a redirect's own text is never filled", async () => {
   expect(answer).toMatchObject({ success: true, redirect_hops: 1 });
   expect(answer.body).toContain("again={{secret:KEY}}");
   expect(answer.final_url).toContain("back=[REDACTED]");
+});
+
+test("X70 what a host kept of a secret does not reach another one by a redirect of a later request without it", async () => {
+  await using egress = await open();
+  const answer = await egress.ask({ method: "GET", url: `https://${HOST}/stored` });
+  expect(answer).toMatchObject({ success: true, status_code: 302, headers: { location: "https://b.rumi.example/?back=[REDACTED]" } });
+  expect(JSON.stringify(answer)).not.toContain(VALUE);
+  expect(egress.net.looked).toEqual([HOST]);
+});
+
+test("T67 the search of an answer that is cut ends too: what it ended with counts", async () => {
+  await using egress = await open();
+  expect(await egress.ask({ method: "GET", url: `https://${HOST}/cut` })).toMatchObject({ success: false, error_type: "connection_lost" });
+  expect(egress.secrets.ended).toBe(1);
+});
+
+test("X71 a redirect's path is kept without any part of the secret", async () => {
+  await using egress = await open();
+  await egress.ask({ method: "GET", url: `https://${HOST}/long`, headers: { "X-Key": "{{secret:KEY}}" } });
+  expect(JSON.stringify(egress.audit.events)).not.toContain(VALUE.slice(0, 8));
 });

@@ -117,13 +117,15 @@ export class Outbound {
   }
 
   async #hops(journey: Journey, first: Hop): Promise<Fault | null> {
-    const { request, trace } = journey;
+    const { caller, request, trace } = journey;
     for (let hop = first; ;) {
       const end = await this.#hop(journey, hop);
       if (end === null || isFault(end)) return end;
       if (trace.hops >= request.maxRedirects) return fault("too_many_redirects", 10, `More than ${request.maxRedirects} redirects`);
       trace.hops++;
-      traceTarget(trace, end.target);
+      // A part of a secret that is cut off in the audit log would not be known for one.
+      const scrubber = this.#deps.secrets.scrubber(caller.principal, end.target.host);
+      traceTarget(trace, end.target, (path) => scrubber?.text(path) ?? path);
       hop = end;
     }
   }
@@ -146,7 +148,9 @@ export class Outbound {
     const { answer, connection } = sent;
     trace.status = answer.status;
     trace.class = addresses.find(({ address }) => address === connection.address)?.class ?? null;
-    const next = nextHop(request, hop, answer, brokered.keys.length > 0);
+    const scrubber = this.#deps.secrets.scrubber(caller.principal, target.host);
+    // What a host with a secret answers may hold it, and must not reach another one unsearched.
+    const next = nextHop(request, hop, answer, brokered.keys.length > 0 || scrubber !== null);
     if (next !== null) {
       if (isFault(next) || !(await drained(answer))) connection.destroy();
       else connection.release();
@@ -157,7 +161,7 @@ export class Outbound {
       hops: trace.hops,
       finalUrl: target.url,
       maxBytes: this.#options.maxResponseBytes,
-      scrubber: this.#deps.secrets.scrubber(caller.principal, target.host),
+      scrubber,
       count: (bytes: number): void => void (trace.bytesRead += bytes),
     };
     let end: Fault | null = null;
@@ -253,16 +257,16 @@ function firstHop(request: EgressRequest, caller: InstanceCaller, target: Target
   return { target, method: request.method, headers, body: request.body, written: true };
 }
 
-/** Rule 10: where this answer leads; null when it is the pack's to see. */
-function nextHop(request: EgressRequest, hop: Hop, answer: HopAnswer, brokered: boolean): Hop | Fault | null {
+/** Rule 10: where this answer leads; null when it is the pack's to see. `bound`: a secret is, or was, the host's to have. */
+function nextHop(request: EgressRequest, hop: Hop, answer: HopAnswer, bound: boolean): Hop | Fault | null {
   if (request.maxRedirects === 0 || !REDIRECTS.has(answer.status)) return null;
   if (hop.method !== "GET" && hop.method !== "HEAD") return null;
   const location = headerValue(answer.headers, "location");
   if (location === undefined) return null;
   const target = redirectTarget(hop.target, Buffer.from(location, "latin1").toString("utf8"));
-  if (isFault(target)) return brokered ? null : target;
+  if (isFault(target)) return bound ? null : target;
   const same = target.origin === hop.target.origin;
-  if (brokered && !same) return null;
+  if (bound && !same) return null;
   if (hop.target.scheme === "https" && target.scheme === "http") return blocked(10, "a redirect leads from https to http");
   const headers = same ? hop.headers : withoutCredentials(hop.headers);
   return { target, method: hop.method, headers, body: same ? hop.body : null, written: false };

@@ -48,12 +48,12 @@ export function startTrace(caller: InstanceCaller, method: string, clock: Clock)
   };
 }
 
-/** Notes where a request goes: its path without the query, placeholders as written. */
-export function traceTarget(trace: RequestTrace, target: Target): void {
+/** Notes where a request goes: its path without the query, placeholders as written. `shown`: what may be kept of a server's words. */
+export function traceTarget(trace: RequestTrace, target: Target, shown = (path: string): string => path): void {
   trace.scheme = target.scheme;
   trace.host = target.host;
   trace.port = target.port;
-  trace.path = (target.path.split("?", 1)[0] ?? "").slice(0, MAX_AUDIT_PATH);
+  trace.path = shown(target.path.split("?", 1)[0] ?? "").slice(0, MAX_AUDIT_PATH);
 }
 
 /** Writes the entries of requests: one in `network` each, a denial also in `security`. */

@@ -8,6 +8,8 @@ const PLACEHOLDER = /\{\{secret:([A-Z0-9_]+)\}\}/gu;
 export class TestSecrets implements SecretBroker {
   readonly #bound = new Map<string, { readonly key: string; readonly value: string }>();
   readonly asked: unknown[] = [];
+  /** Answers whose search was brought to an end. */
+  ended = 0;
 
   bind(host: string, key: string, value: string): this {
     this.#bound.set(host, { key, value });
@@ -51,7 +53,10 @@ export class TestSecrets implements SecretBroker {
         held.push(chunk);
         return new Uint8Array();
       },
-      end: () => Buffer.from(text(Buffer.concat(held).toString("latin1")), "latin1"),
+      end: () => {
+        this.ended++;
+        return Buffer.from(text(Buffer.concat(held).toString("latin1")), "latin1");
+      },
     };
   }
 }
