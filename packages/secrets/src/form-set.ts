@@ -77,38 +77,34 @@ export function mergeSpans(spans: readonly Span[]): Span[] {
   return merged;
 }
 
-/** Tells how much of a text's end could still become a piece of a value when more text comes. */
+/** A line's end, behind which a text may be let go where no value holds one. */
+const LINE_END = 0x0a;
+
+/**
+ * Tells how much of a text's end could still become a piece of a value when more text comes. What the text says plays no part
+ * in it, only its length, its lines and its escapes: else what is held back would tell a reader which bytes a value holds.
+ */
 export class TailJudge {
-  /** All forms of one window, one behind the other: what stands across two of them only holds a little more back. */
-  readonly #haystacks: readonly (readonly [window: number, forms: Buffer])[];
+  /** Bytes of any view that are too few to be a piece of a value by themselves. */
+  readonly #held: number;
+  /** No form goes on over the end of a line. */
+  readonly #lines: boolean;
 
   constructor(forms: readonly Form[]) {
-    const byWindow = Map.groupBy(forms, ({ window }) => window);
-    this.#haystacks = [...byWindow].map(([window, list]) => [window, Buffer.concat(list.map(({ bytes }) => bytes))]);
+    this.#held = forms.reduce((most, { window }) => Math.max(most, window - 1), 0);
+    this.#lines = forms.every(({ bytes }) => !bytes.includes(LINE_END));
   }
 
   /** The raw place before which no later text can make anything of these views a piece of a value. */
   safe(views: readonly View[], length: number): number {
+    const [raw] = views;
+    const line = this.#lines && raw !== undefined ? raw.bytes.subarray(0, length).lastIndexOf(LINE_END) + 1 : 0;
     let safe = length;
-    for (const view of views) {
-      const held = this.#held(view);
-      safe = Math.min(safe, view.rawStart(view.length), held === 0 ? length : view.rawStart(view.length - held));
-    }
+    for (const view of views) safe = Math.min(safe, view.tailStart(this.#held));
     for (let before = -1; before !== safe;) {
       before = safe;
       for (const view of views) safe = view.wholeEscape(safe);
     }
-    return safe;
-  }
-
-  #held(view: View): number {
-    const text = Buffer.from(view.bytes.buffer, view.bytes.byteOffset, view.length);
-    let held = 0;
-    for (const [window, forms] of this.#haystacks) {
-      let size = 0;
-      while (size < window - 1 && size < text.length && forms.includes(text.subarray(text.length - size - 1))) size++;
-      held = Math.max(held, size);
-    }
-    return held;
+    return Math.max(safe, line);
   }
 }

@@ -1,3 +1,5 @@
+import { escapeFor } from "./placeholder-escapes.ts";
+
 /** One way in which a value may be written. */
 export interface Form {
   readonly bytes: Uint8Array;
@@ -29,7 +31,7 @@ export function formsOf(value: string, piece: number): Form[] {
   const hex = bytes.toString("hex");
   add(Buffer.from(hex), 2 * least);
   add(Buffer.from(hex.toUpperCase()), 2 * least);
-  for (const form of base64Forms(bytes)) add(form, Math.floor((8 * least - 4) / 6));
+  for (const form of base64Forms(bytes)) add(form, base64Piece(least));
   const units = leastCodeUnits(value, least);
   const wide = Buffer.from(value, "utf16le");
   add(wide, 2 * units);
@@ -42,6 +44,70 @@ export function formsOf(value: string, piece: number): Form[] {
     if (!/[^\0-\xff]/u.test(value)) add(Buffer.from(value, "latin1"), units);
   }
   return forms;
+}
+
+/** The longest value that a request can carry in a header: only up to there it is looked for as it is written in requests. */
+const MAX_HEADER_BYTES = 8192;
+
+/**
+ * The forms of a value that goes into requests: `formsOf`, and the same of what it is written as there, for a host writes what
+ * it was sent in a way of its own, such as base64 once more.
+ */
+export function formsOfSent(value: string, piece: number): Form[] {
+  const forms = formsOf(value, piece);
+  const bytes = Buffer.from(value);
+  if (bytes.length > MAX_HEADER_BYTES) return forms;
+  const least = Math.min(piece, bytes.length);
+  const seen = new Set(forms.map(nameOf));
+  const add = (text: string, size: number): void => {
+    for (const form of formsOf(text, size)) {
+      if (seen.has(nameOf(form))) continue;
+      seen.add(nameOf(form));
+      forms.push(form);
+    }
+  };
+  for (const write of ESCAPES) {
+    const text = write(value);
+    if (text === value) continue;
+    // The text itself is found where its escapes are undone.
+    seen.add(Buffer.from(text).toString("latin1"));
+    add(text, leastWritten(value, least, write));
+  }
+  // Credentials of `|basic:`.
+  for (const form of base64Forms(bytes)) add(form.toString("latin1"), base64Piece(least));
+  return forms;
+}
+
+/** How a value is written in a body of JSON, and in a query or a form. */
+const ESCAPES: readonly ((value: string) => string)[] = [
+  (value) => escapeFor("body", "json", value) ?? value,
+  (value) => escapeFor("query", "raw", value.toWellFormed()) ?? value,
+];
+
+/** The fewest bytes as which `write` writes `least` bytes of `value` in a row. */
+function leastWritten(value: string, least: number, write: (text: string) => string): number {
+  const sizes = Array.from(value, (one) => ({ own: Buffer.byteLength(one), written: Buffer.byteLength(write(one)) }));
+  let fewest = Infinity;
+  for (let from = 0; from < sizes.length; from++) {
+    let own = 0;
+    let written = 0;
+    for (let at = from; at < sizes.length && own < least; at++) {
+      own += sizes[at]?.own ?? 0;
+      written += sizes[at]?.written ?? 0;
+    }
+    // The row may begin or end inside a character, each byte of which is written as three.
+    if (own >= least) fewest = Math.min(fewest, written - 3 * (own - least));
+  }
+  return Math.max(least, fewest);
+}
+
+function nameOf({ bytes }: Form): string {
+  return Buffer.from(bytes).toString("latin1");
+}
+
+/** Digits of base64 that any `bytes` bytes in a row decide by themselves. */
+function base64Piece(bytes: number): number {
+  return Math.floor((8 * bytes - 4) / 6);
 }
 
 /** What base64 and base64url of any text around the value must hold: the digits that the value alone decides. */

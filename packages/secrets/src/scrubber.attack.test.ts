@@ -4,6 +4,7 @@ import type { SecretKey } from "@rumi/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createScrubber, REDACTED } from "./index.ts";
+import { escapeFor } from "./placeholder-escapes.ts";
 import type { SecretScrubber } from "./index.ts";
 import { SPELLINGS } from "./testing/index.ts";
 
@@ -63,6 +64,29 @@ test("T64 base64 around any text decodes to no 8 bytes of the value in a row", (
       }
     }
   }
+});
+
+describe.each([
+  { name: "basic credentials", sent: (value: string) => Buffer.from(`user:${value}`).toString("base64") },
+  { name: "basic credentials of a longer name", sent: (value: string) => Buffer.from(`user1:${value}`).toString("base64") },
+  { name: "basic credentials of a name longer still", sent: (value: string) => Buffer.from(`user12:${value}`).toString("base64") },
+  { name: "a query", sent: (value: string) => escapeFor("query", "raw", value) ?? "" },
+  { name: "a JSON body", sent: (value: string) => escapeFor("body", "json", value) ?? "" },
+])("T64 a host that reflects what it was sent in $name", ({ sent }) => {
+  // Escapes are undone twice, and what was sent may hold them already.
+  const deep = ["percent twice", "JSON in JSON", "JSON in a query"];
+  test.each(SPELLINGS.filter(({ name }) => !deep.includes(name)))("as $name shows none of it", ({ name, write }) => {
+    const spelt = Buffer.from(write(sent(VALUE)) as string);
+    const { shown, hits } = scrub(Buffer.concat([Buffer.from("<"), spelt, Buffer.from(">")]), 7);
+    expect(shown.includes(REDACTED)).toBe(true);
+    expect(hits).toBe(0);
+    // What is left beside the marker is the user's name and the issuer's prefix, and less than a piece behind it.
+    for (const part of shown.toString("latin1").split(REDACTED)) {
+      const tail = part.replace(/^[\0=%ADdH3]*>$/u, "");
+      if (name === "raw") expect(tail.length).toBeLessThan(24);
+      expect(spelt.length - part.length, name).toBeGreaterThan(spelt.length / 2);
+    }
+  });
 });
 
 test("T64 gzip, once decoded, is scrubbed as any body", () => {
@@ -131,11 +155,27 @@ test("chunks make no difference", () => {
   );
 });
 
-test("a stream is not held back by what cannot become a value", () => {
+test("a stream's lines are not held back, nor more of one than a piece of the value needs", () => {
   const scrubber = createScrubber([{ key: KEY, value: VALUE }]);
   expect(Buffer.from(scrubber.push(Buffer.from("data: hello\n\n"))).toString()).toBe("data: hello\n\n");
-  expect(Buffer.from(scrubber.push(Buffer.from("data: Zq4/"))).toString()).toBe("data: ");
-  expect(Buffer.from(scrubber.push(Buffer.from("no"))).toString()).toBe("Zq4/no");
+  expect(Buffer.from(scrubber.push(Buffer.from("data: Zq4/"))).toString()).toBe("");
+  expect(Buffer.from(scrubber.push(Buffer.from("no\n"))).toString()).toBe("data: Zq4/no\n");
+  expect(scrubber.push(Buffer.from("x".repeat(1000))).length).toBeGreaterThan(900);
+  const lines = createScrubber([{ key: KEY, value: "first line\nsecond line" }]);
+  expect(Buffer.from(lines.push(Buffer.from("data: hello\n"))).toString()).toBe("");
+});
+
+test("T67 when bytes are passed on does not tell whether they are the value's: no guess of any length shows by it", () => {
+  const sizes = (text: string): number[] => {
+    const scrubber = createScrubber([{ key: KEY, value: VALUE }]);
+    return ["so far: 0123456789012345678901234567890123456789 ", text, "!", "\n"].map((chunk) => scrubber.push(Buffer.from(chunk)).length);
+  };
+  for (let length = 1; length < 8; length++) {
+    const right = CORE.slice(0, length);
+    for (const { name, write } of SPELLINGS.filter(({ write }) => typeof write(right) === "string")) {
+      expect(sizes(write(right) as string), `${name} of ${right}`).toEqual(sizes(write(`V${right.slice(1)}`) as string));
+    }
+  }
 });
 
 test("T67 guesses: each piece that comes back without the rest counts, whatever stands beside it", () => {

@@ -1,7 +1,7 @@
 import type { SecretKey } from "@rumi/core";
 import { MAX_PARTIAL_HITS } from "./binding-watch.ts";
 import { FormSet, mergeSpans, TailJudge, type Span } from "./form-set.ts";
-import { formsOf, withoutIssuerPrefix, type Form } from "./forms.ts";
+import { formsOfSent, withoutIssuerPrefix, type Form } from "./forms.ts";
 import type { SecretScrubber, SecretValue } from "./ports.ts";
 import { isMarker, REDACTED } from "./redacted.ts";
 import { viewsOf } from "./views.ts";
@@ -27,17 +27,18 @@ export class ScrubPlan {
   readonly forms = new FormSet();
   readonly tail: TailJudge;
   readonly keys: readonly SecretKey[];
-  readonly #whole: readonly (readonly Form[])[];
+  readonly #whole: readonly Form[];
   /** A masked stretch longer than this is not judged further: it holds more than one value. */
   readonly maxJudgedBytes: number;
 
   constructor(values: readonly SecretValue[]) {
     const usable = values.filter(({ value }) => !isMarker(value));
     this.keys = usable.map(({ key }) => key);
-    this.#whole = usable.map(({ value }) => formsOf(withoutIssuerPrefix(value, PIECE_BYTES), PIECE_BYTES));
-    for (const [owner, forms] of this.#whole.entries()) this.forms.add(owner, forms);
-    this.tail = new TailJudge(this.#whole.flat());
-    const longest = Math.max(0, ...this.#whole.flat().map(({ bytes }) => bytes.length));
+    const sent = usable.map(({ value }) => formsOfSent(withoutIssuerPrefix(value, PIECE_BYTES), PIECE_BYTES));
+    for (const [owner, forms] of sent.entries()) this.forms.add(owner, forms);
+    this.#whole = sent.flat();
+    this.tail = new TailJudge(this.#whole);
+    const longest = this.#whole.reduce((most, { bytes }) => Math.max(most, bytes.length), 0);
     this.maxJudgedBytes = Math.max(MIN_JUDGED_BYTES, MAX_ESCAPE_FACTOR * longest);
   }
 
@@ -47,7 +48,7 @@ export class ScrubPlan {
     const whole: Span[] = [];
     for (const view of truncated ? [] : views) {
       const text = Buffer.from(view.bytes.buffer, view.bytes.byteOffset, view.length);
-      for (const { bytes } of this.#whole.flat()) {
+      for (const { bytes } of this.#whole) {
         for (let at = text.indexOf(bytes); at !== -1; at = text.indexOf(bytes, at + bytes.length)) {
           whole.push({ start: view.rawStart(at), end: view.rawEnd(at + bytes.length - 1) });
         }

@@ -108,6 +108,26 @@ export class View {
     return this.#source.rawEnd(end - 1);
   }
 
+  /** Where the last `count` bytes begin; what stands before text that was left out goes on with nothing behind it. */
+  tailStart(count: number): number {
+    return this.rawStart(this.#unbroken(Math.max(0, this.length - count)));
+  }
+
+  /** The first byte from `at` on behind which nothing was left out. */
+  #unbroken(at: number): number {
+    if (this.#source === null) return at;
+    let first = at;
+    for (let piece = this.#here.length - 1; (this.#here[piece] ?? -1) >= first; piece--) {
+      if (this.#kind[piece] === LEFT_OUT) first = (this.#here[piece] ?? 0) + 1;
+    }
+    const piece = lastAtMost(this.#here, first);
+    const there = (this.#there[piece] ?? 0) + (this.#kind[piece] === LITERAL ? first - (this.#here[piece] ?? 0) : 0);
+    const behind = this.#source.#unbroken(there);
+    if (behind === there) return first;
+    const next = lastAtMost(this.#there, behind);
+    return (this.#here[next] ?? 0) + (this.#kind[next] === LITERAL ? behind - (this.#there[next] ?? 0) : 0);
+  }
+
   /** The raw place at or before `place` where no escape of this view is cut in two. */
   wholeEscape(place: number): number {
     if (this.#source === null) return place;
