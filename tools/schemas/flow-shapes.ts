@@ -63,6 +63,7 @@ function byType(): v.GenericSchema {
       ]),
     }),
     step("set", { input: v.looseObject({ key: maybe(named(KEY)), value: v.optional(v.unknown()) }) }),
+    // oxlint-disable-next-line unicorn/no-thenable -- the format's word; nobody awaits this map
     step("if", { if: Condition, then: body, else: maybe(body), output: none }),
     step("foreach", {
       items: v.union([v.array(v.unknown()), Map, v.string()]),

@@ -39,7 +39,7 @@ const root = join(import.meta.dirname, "../..");
 const PLACES = [join(root, "schemas"), join(root, "packages", "pack-sdk", "schemas")];
 
 for (const [name, { file, schema, ...more }] of Object.entries(FILES)) {
-  const body = toJsonSchema(schema as v.GenericSchema, {
+  const body = toJsonSchema(schema, {
     typeMode: "input",
     errorMode: "ignore",
     target: "draft-2020-12",

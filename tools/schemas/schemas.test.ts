@@ -16,7 +16,7 @@ const ajv = new Ajv2020({ strict: false, allErrors: false });
 function editor(kind: string): (value: unknown) => boolean {
   const schema = JSON.parse(readFileSync(join(root, "schemas", `${kind}.schema.json`), "utf8")) as object;
   const validate = ajv.compile(schema);
-  return (value) => validate(value) === true;
+  return (value) => validate(value);
 }
 
 const SOURCE = { source: "shared", pack_id: null, file: "x" } as const;

@@ -37,7 +37,7 @@ export async function engineChecks(config: Config, paths: HomePaths): Promise<Fi
   return [
     ...sandboxFindings(config, probe),
     ...imageFindings(probe),
-    await roundTripFinding(sandbox, probe),
+    await roundTripFinding(sandbox, probe, config),
     await orphanFinding(config, paths, probe, socketBase, own.path),
   ];
 }
@@ -87,14 +87,15 @@ function sandboxFindings(config: Config, probe: SandboxProbe): Finding[] {
     probe.weaknesses
       .filter((weakness) => (id === "seccomp") === (weakness.id === "seccomp"))
       .map((weakness) => (config.securityMode === "strict" ? fail : warn)(id, weakness.message, remedy));
+  const warned = probe.warnings.map((warning) => topicOf(probe, warning));
   const limits = weak("engine_limits");
   const seccomp = weak("seccomp");
   return [
     ok("sandbox", `${config.securityMode}: one sandbox per pack (${adapterText(probe)}), RUMI_SANDBOX is ${config.sandbox}`),
     ...engineFindings(config, probe),
-    ...probe.warnings.map((warning) => warn(namesAnImage(probe, warning) ? "images" : "engine_version", warning)),
+    ...probe.warnings.map((warning) => warn(topicOf(probe, warning), warning)),
     ...(limits.length === 0 ? [ok("engine_limits", "memory and process limits are enforced")] : limits),
-    ...(seccomp.length === 0 ? [ok("seccomp", "system calls are filtered")] : seccomp),
+    ...(seccomp.length === 0 && !warned.includes("seccomp") ? [ok("seccomp", "system calls are filtered")] : seccomp),
   ];
 }
 
@@ -110,8 +111,9 @@ function engineFindings(config: Config, probe: SandboxProbe): Finding[] {
   return [ok("engine", `${config.engineSocket} answers`), ok("engine_version", `Docker ${version}, API ${api}${runtime}`)];
 }
 
-function namesAnImage(probe: SandboxProbe, warning: string): boolean {
-  return Object.values(probe.runtimes).some((image) => warning.includes(image.ref));
+function topicOf(probe: SandboxProbe, warning: string): "images" | "seccomp" | "engine_version" {
+  if (Object.values(probe.runtimes).some((image) => warning.includes(image.ref))) return "images";
+  return warning.includes("filter of system calls") ? "seccomp" : "engine_version";
 }
 
 function imageFindings(probe: SandboxProbe): Finding[] {
@@ -124,7 +126,7 @@ function imageFindings(probe: SandboxProbe): Finding[] {
 }
 
 /** Starts a container with one harmless block and calls it. */
-async function roundTripFinding(sandbox: Sandbox, probe: SandboxProbe): Promise<Finding> {
+async function roundTripFinding(sandbox: Sandbox, probe: SandboxProbe, config: Config): Promise<Finding> {
   const refusal = refuseRuntime(probe, "permissive", "python");
   if (refusal !== null) return warn("socket_round_trip", `not tried: ${refusal.message}`, refusal.remedy ?? null);
   const folder = await mkdtemp(join(tmpdir(), "rumi-doctor-"));
@@ -141,7 +143,7 @@ async function roundTripFinding(sandbox: Sandbox, probe: SandboxProbe): Promise<
       authority: "doctor",
       mounts: [{ source: folder, target: "/pack", read_only: true }],
       sockets: {},
-      limits: { memory_bytes: 128 * MIB, cpus: 1, pids: 64, tmp_bytes: 8 * MIB },
+      limits: { memory_bytes: 128 * MIB, cpus: 1, pids: config.block.pids, tmp_bytes: 8 * MIB },
       env: {},
       reuse: false,
       slots: 1,

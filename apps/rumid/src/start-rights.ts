@@ -67,7 +67,7 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
   const forget = grants.onChange(({ principal_id: principal, permission_id: permission }) => {
     look();
     if (permission !== "secrets.use") return;
-    lift(principal as PackId).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
+    lift(principal).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
   });
   const timers = [
     setInterval(look, LOOK_MS),
@@ -79,6 +79,7 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
   return {
     async packChanged(packId) {
       standing.set(packId, network.hasNetwork(packId));
+      if (approvals.describe(packId) === null) parts.get(PART.reports).forget(packId);
       await Promise.all([reload(), approvals.gate(packId).allowed ? undefined : containers?.removeOf(packId)]);
     },
     [Symbol.dispose]() {

@@ -104,6 +104,7 @@ const SIGNED_FOLDERS = [
   "permissions/network",
   "capabilities/trust",
   "units/trust",
+  "stores",
 ];
 
 /** True when a home holds signed files, so that its key file must exist (`KeyringOptions.mustExist`). */
