@@ -74,6 +74,8 @@ export type { RunOptions } from "./run-options.ts";
 export type { FailedStep, RunAnswer, RunState, RunSummary, RunTrigger } from "./run-answer.ts";
 export type { JournaledRun, JournaledStep, RunEnd, RunJournal, ScheduleFire, StepFinish, StepStart } from "./journal.ts";
 export { contextHandlers } from "./kernel-handlers.ts";
+export { flowHandlers } from "./flow-handler.ts";
+export type { ResolveToken } from "./flow-handler.ts";
 export type {
   BlockCall,
   BlockOutcome,
@@ -81,6 +83,7 @@ export type {
   BlockRunner,
   BlockTarget,
   ClosedFlows,
+  FlowAsk,
   FunctionAsk,
   FunctionOutcome,
   FunctionRunner,

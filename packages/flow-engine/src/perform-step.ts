@@ -8,7 +8,7 @@ import { FlowError } from "./errors.ts";
 import { performFileCall } from "./perform-file-call.ts";
 import { performFunction } from "./perform-function.ts";
 import { performForeach, performIf, performParallel, performRepeat } from "./perform-container.ts";
-import { performSubFlow } from "./perform-sub-flow.ts";
+import { performSubFlow, runSubFlow } from "./perform-sub-flow.ts";
 import type { HandlerScope } from "./ports.ts";
 import type { Place, StepResult, StepExecutor } from "./run-state.ts";
 import { withTimeout } from "./with-timeout.ts";
@@ -34,7 +34,7 @@ export function performStep(
     case "function":
       return performFunction(runner, step, place, attempt);
     case "handler":
-      return withTimeout(step, place, (inner) => performHandler(runner, step, inner, writes));
+      return withTimeout(step, place, (inner) => performHandler(runner, step, inner, attempt, writes));
     case "if":
       return withTimeout(step, place, (inner) => performIf(runner, step, inner, attempt));
     case "foreach":
@@ -52,6 +52,7 @@ function performHandler(
   runner: StepExecutor,
   step: HandlerStep,
   place: Place,
+  attempt: number,
   writes: Map<string, JsonValue>,
 ): StepResult | Promise<StepResult> {
   const handler = runner.collaborators.handlers.get(step.handler);
@@ -64,8 +65,27 @@ function performHandler(
   }
   const args = expand(step.args, place.scope, runner.run.budget.sizer);
   if (!isJsonObject(args)) return { status: "failed", failure: failure("kernel.invalid_args", "args must be a map") };
+  if (handler.flow !== undefined) {
+    const { flow_id: flow, inputs, timeout_ms } = handler.flow(args);
+    return withTimeout({ id: step.id, timeout_ms }, place, (inner) =>
+      runSubFlow(runner, { step, flow, input: () => inputs }, inner, attempt),
+    );
+  }
   const value = handler.run(args, handlerScope(runner, step, place, writes));
   return value instanceof Promise ? awaitHandler(value, place) : { status: "done", value: value ?? null };
+}
+
+/** The flow a step is about to run, which its journal binds it to; null for other steps and where that fails. */
+export function childFlow(step: Step, place: Place, runner: StepExecutor): string | null {
+  if (step.type === "flow") return step.flow;
+  const handler = step.type === "handler" ? runner.collaborators.handlers.get(step.handler) : undefined;
+  if (step.type !== "handler" || handler?.flow === undefined) return null;
+  try {
+    const args = expand(step.args, place.scope, runner.run.budget.sizer);
+    return isJsonObject(args) ? handler.flow(args).flow_id : null;
+  } catch {
+    return null;
+  }
 }
 
 async function awaitHandler(value: Promise<JsonValue>, place: Place): Promise<StepResult> {

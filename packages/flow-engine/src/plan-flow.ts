@@ -1,3 +1,4 @@
+import { SYSTEM_PRINCIPAL } from "@rumi/core";
 import type { Digest, FlowId, JsonValue, PackId, Refusal } from "@rumi/core";
 import type { Step } from "./definition.ts";
 import { FlowError } from "./errors.ts";
@@ -69,8 +70,8 @@ function missingOf(step: Step, composed: ComposedFlow, table: FlowTable, facts: 
     case "flow": {
       if (table.get(step.flow) === undefined)
         return { code: "flow.missing_target", message: `there is no flow ${step.flow}`, remedy: "rumi flow list" };
-      const { pack_id: pack } = composed.definition.source;
-      if (pack === null || isOwnFlow(pack, step.flow) || facts.mayRunFlow(step.principal, step.flow)) return null;
+      const isFree = step.principal === SYSTEM_PRINCIPAL || isOwnFlow(step.principal, step.flow);
+      if (isFree || facts.mayRunFlow(step.principal, step.flow)) return null;
       const remedy = `rumi grant add ${step.principal} flow.run --config '{"allowed_flow_ids":["${step.flow}"]}'`;
       return { code: "flow.run_denied", message: `${step.principal} may not run ${step.flow}`, remedy };
     }

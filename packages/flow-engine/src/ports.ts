@@ -104,8 +104,18 @@ export interface KernelHandler {
   writtenKeys?(args: JsonObject): readonly string[];
   /** Problems with args that are literal as a whole, found at load; empty when fine. */
   checkArgs?(args: JsonObject): readonly string[];
+  /** Present: the step runs this flow as a `flow` step does, and `run` is never called. Pure. @throws FlowError `kernel.invalid_args` */
+  flow?(args: JsonObject): FlowAsk;
   /** @throws FlowError `kernel.invalid_args` */
   run(args: JsonObject, scope: HandlerScope): Promise<JsonValue> | JsonValue;
+}
+
+/** The flow that a handler step runs. */
+export interface FlowAsk {
+  readonly flow_id: string;
+  readonly inputs: JsonValue;
+  /** Null: no limit of its own. */
+  readonly timeout_ms: number | null;
 }
 
 /** What a handler may see of the run. */

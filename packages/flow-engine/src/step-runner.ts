@@ -6,7 +6,7 @@ import { evaluateCondition } from "./evaluate-condition.ts";
 import { failure, failureOf } from "./failure.ts";
 import type { JournaledStep } from "./journal.ts";
 import { MAX_RETRY_DELAY_SECONDS, MS_PER_TURN, STEPS_PER_TURN } from "./limits.ts";
-import { performStep } from "./perform-step.ts";
+import { childFlow, performStep } from "./perform-step.ts";
 import type { Ending, Place, RunCollaborators, RunState, StepExecutor, StepResult } from "./run-state.ts";
 import type { Failure, StepStatus } from "./step-status.ts";
 import { nextTurn } from "./waiting.ts";
@@ -254,7 +254,8 @@ export class StepRunner implements StepExecutor {
     const { journal, clock } = this.collaborators;
     if (journal === null || known?.finished === true) return undefined;
     const { composed } = place.frame;
-    const child = step.type === "flow" ? (this.run.table.get(step.flow)?.digest ?? null) : null;
+    const flow = childFlow(step, place, this);
+    const child = flow === null ? null : (this.run.table.get(flow)?.digest ?? null);
     if (known !== undefined && known.child_digest !== null && known.child_digest !== child)
       throw new FlowError("flow.definition_changed", `the flow of step ${path} is not the one that the run began with`);
     const origin = step.phase === null ? null : (composed.origins.get(step.id) ?? null);

@@ -3,9 +3,12 @@ import { failure } from "./failure.ts";
 import type { Place, StepResult } from "./run-state.ts";
 import { StopScope } from "./stop-scope.ts";
 
+/** What has a timeout: a step, or a call that asked for less. */
+type Timed = Pick<Step, "id" | "timeout_ms">;
+
 /** Performs a step that is no block call within its own timeout, if it has one: everything inside stops then. */
 export function withTimeout(
-  step: Step,
+  step: Timed,
   place: Place,
   perform: (place: Place) => StepResult | Promise<StepResult>,
 ): StepResult | Promise<StepResult> {
@@ -13,7 +16,7 @@ export function withTimeout(
 }
 
 async function timed(
-  step: Step,
+  step: Timed,
   timeoutMs: number,
   place: Place,
   perform: (place: Place) => StepResult | Promise<StepResult>,

@@ -12,6 +12,15 @@ function pack(id: string, extra: Record<string, unknown> = {}): PackDescription 
 }
 
 describe("load order", () => {
+  test("F83 a requires ai.client of q: q, then a; in a cycle all load, with a warning", () => {
+    const needs = (...requires: string[]) => ({ connectivity: { requires } });
+    const asked = loadOrder([pack("a", needs("ai.client")), pack("q", { connectivity: { provides: ["ai.client"] } })]);
+    expect(asked).toEqual({ order: ["q", "a"], warnings: [] });
+    const circle = loadOrder([pack("a", needs("q")), pack("q", needs("a")), pack("z")]);
+    expect(circle.order.toSorted()).toEqual(["a", "q", "z"]);
+    expect(circle.warnings.map((warning) => warning.code)).toEqual(["pack_manifest.load_cycle"]);
+  });
+
   test("providers go before requirers, whatever the spelling", () => {
     const { order, warnings } = loadOrder([
       pack("a", { connectivity: ["text.store"] }),
