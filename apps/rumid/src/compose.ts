@@ -9,20 +9,24 @@ import { GrantedSubFlows, StepFunctions } from "@rumi/core-capabilities";
 import type { StepFunctionsDeps } from "@rumi/core-capabilities";
 import { MIB, RumiError } from "@rumi/core";
 import type { PackId } from "@rumi/core";
-import { FlowRunner, Scheduler } from "@rumi/flow-engine";
+import { contextHandlers, flowHandlers, FlowRunner, Scheduler } from "@rumi/flow-engine";
 import type { RunState } from "@rumi/flow-engine";
 import { packNeeds } from "@rumi/pack-manifest";
 import {
   BlockInstanceSpecs,
   dictionaryKernelHandlers,
+  EventBus,
   FlowCatalog,
   InstancePool,
+  interfaceKernelHandlers,
+  InterfaceRegistry,
   openKernelHandlers,
   operatorKernelHandlers,
   PackBlockRunner,
   PackConverters,
   PackReviewReader,
   PendingExport,
+  rightsKernelHandlers,
   RunLogs,
   SandboxWatch,
   SnapshotChecks,
@@ -175,7 +179,22 @@ export function compose(
 
   make(PART.vocabulary, (get) => new VocabularyCatalog({ approvals: get(PART.approvals), diagnostics }));
 
+  make(PART.bus, () => new EventBus({ logger }));
+  make(PART.interfaces, (get) => {
+    const approvals = get(PART.approvals);
+    return new InterfaceRegistry({
+      gate: approvals,
+      isKnownPack: (id) => approvals.list().some((pack) => pack.pack_id === id),
+      audit,
+      logger,
+    });
+  });
+
   make(PART.handlers, (get) => [
+    ...contextHandlers(),
+    ...flowHandlers((namespace, token) => get(PART.dictionary).resolve(namespace, token).value),
+    ...interfaceKernelHandlers({ registry: get(PART.interfaces), bus: get(PART.bus) }),
+    ...rightsKernelHandlers({ grants: get(PART.grants), gate: get(PART.approvals) }),
     ...openKernelHandlers({ network: get(PART.network) }),
     ...vocabularyKernelHandlers({
       catalog: get(PART.vocabulary),
@@ -219,8 +238,9 @@ export function compose(
             consentedOverwrites: (packId, modifierId) => approvals.consentedOverwrites(packId, modifierId),
           },
           facts: {
-            hasInterface: (name) => approvals.approved().some((pack) => packNeeds(pack.pack.manifest).provides.includes(name)),
-            hasCapability: (name) => get(PART.capabilities).find(name) !== undefined,
+            hasInterface: (name) =>
+              get(PART.interfaces).has(name) || approvals.approved().some((pack) => packNeeds(pack.pack.manifest).provides.includes(name)),
+            hasCapability: (name) => get(PART.capabilities).find(name) !== undefined || get(PART.interfaces).hasCapability(name),
             resolve: (namespace, token) => get(PART.dictionary).resolve(namespace, token).value,
           },
         },

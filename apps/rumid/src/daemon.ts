@@ -111,10 +111,16 @@ export async function startDaemon(
   const rights = stack.use(await startRights(parts, opened.secrets));
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
   await catalog.start();
+  const interfaces = parts.get(PART.interfaces);
+  // Modifiers may wait for what was registered, or rest on what has gone.
+  interfaces.onChange(() => {
+    catalog.reload().catch((cause: unknown) => logger.log("error", "the flows could not be loaded anew", { error: String(cause) }));
+  });
   approvals.onChange(async (change) => {
     const packId = change.pack_id as PackId;
     const gate = approvals.gate(packId);
     pending.touch();
+    interfaces.packChanged(packId);
     await Promise.all([
       pool.remove({ pack_id: packId, ...(gate.allowed ? { exceptDigest: gate.digest } : {}) }, `the pack is ${change.status}`),
       rights.packChanged(packId),
@@ -151,6 +157,7 @@ export async function startDaemon(
   const scheduler = stack.use(parts.get(PART.scheduler));
   scheduler.start();
   catalog.onLoad(() => scheduler.sync());
+  parts.get(PART.bus).publish("system.ready", { version });
   const example = fresh ? await runExample(parts, exampleRefused) : null;
 
   const facts: StartFacts = {

@@ -7,9 +7,11 @@ import type { EgressProxy, EgressReports } from "@rumi/egress";
 import type { FlowRunner, KernelHandler, Scheduler } from "@rumi/flow-engine";
 import type {
   FlowCatalog,
+  EventBus,
   FunctionCatalog,
   InstanceGateway,
   InstancePool,
+  InterfaceRegistry,
   PackBlockRunner,
   PackFunctions,
   PendingExport,
@@ -45,6 +47,8 @@ export const PART = {
   scheduler: part<Scheduler>("scheduler"),
   vocabulary: part<VocabularyCatalog>("vocabulary"),
   dictionary: part<SharedDictionary>("dictionary"),
+  interfaces: part<InterfaceRegistry>("interfaces"),
+  bus: part<EventBus>("bus"),
   tokens: part<TokenRegistry>("tokens"),
   api: part<Api>("api"),
 

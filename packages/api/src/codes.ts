@@ -195,6 +195,10 @@ export const CODES = {
   "kernel.invalid_args": none(400, FIX_FLOW),
   "kernel.failed": none(500, FIX_FLOW),
 
+  "interface.key_denied": none(403, FIX_PACK),
+  "interface.key_taken": none(409, "another pack has that key; its pack, or this one, has to go without it"),
+  "event.unsupported": none(400, FIX_PACK),
+
   "pack_runtime.stopping": none(503, TRY_AGAIN, true),
   "pack_runtime.unknown_pack": remedy(404, "rumi pack list"),
 

@@ -35,6 +35,16 @@ export type { CatalogFunction, FunctionCatalogDeps } from "./functions/function-
 export { PackFunctions } from "./functions/pack-functions.ts";
 export type { FunctionCallAsk, FunctionCallEnd, PackFunctionsDeps } from "./functions/pack-functions.ts";
 
+export { EventBus } from "./interfaces/event-bus.ts";
+export type { BusEvent, BusListener } from "./interfaces/event-bus.ts";
+export { interfaceKernelHandlers } from "./interfaces/interface-handlers.ts";
+export type { InterfaceHandlerDeps } from "./interfaces/interface-handlers.ts";
+export type { ComponentPlace } from "./interfaces/interface-keys.ts";
+export { InterfaceRegistry } from "./interfaces/interface-registry.ts";
+export type { ComponentInterfaces, InterfaceRegistryDeps } from "./interfaces/interface-registry.ts";
+export { rightsKernelHandlers } from "./rights-handlers.ts";
+export type { RightsHandlerDeps } from "./rights-handlers.ts";
+
 export { dictionaryKernelHandlers } from "./vocabulary/dictionary-handlers.ts";
 export type { DictionaryHandlerDeps } from "./vocabulary/dictionary-handlers.ts";
 export { PackConverters } from "./vocabulary/pack-converters.ts";
