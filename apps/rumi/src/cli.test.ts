@@ -39,6 +39,23 @@ const EVERY_VERB: readonly (readonly string[])[] = [
   ["run", "list"],
   ["run", "show", "run_0190a0a0-0000-7000-8000-000000000000"],
   ["run", "cancel", "run_0190a0a0-0000-7000-8000-000000000000"],
+  ["run", "watch", "run_0190a0a0-0000-7000-8000-000000000000"],
+  ["run", "logs", "run_0190a0a0-0000-7000-8000-000000000000"],
+  ["run", "logs", "run_0190a0a0-0000-7000-8000-000000000000", "--follow"],
+  ["flow", "plan", "hello", "-i", "a=1"],
+  ["flow", "diff", "hello", "my_pack"],
+  ["flow", "graph", "hello"],
+  ["flow", "reload"],
+  ["flow", "put", "/none.flow.yaml"],
+  ["flow", "remove", "none"],
+  ["modifier", "list", "--pack", "my_pack"],
+  ["modifier", "check", "my_pack"],
+  ["modifier", "put", "/none.modifier.yaml", "--dry-run"],
+  ["modifier", "remove", "none"],
+  ["schedule", "list"],
+  ["schedule", "enable", "hello"],
+  ["schedule", "disable", "hello"],
+  ["schedule", "trigger", "hello"],
   ["pack", "approve", "my_pack", "--yes", "--digest", sha256("v1"), "--grant"],
   ["grant", "list"],
   ["grant", "list", "my_pack"],
@@ -225,7 +242,7 @@ test("H71 every route of the table names a verb that parses", async () => {
 
 test("H73 ls, rm and plural nouns are the same verbs, and completion knows every noun and id", async () => {
   const { house: made, world } = await house();
-  for (const noun of ["pack", "flow", "run", "container", "grant", "network", "secret", "store", "privilege"]) {
+  for (const noun of ["pack", "flow", "run", "container", "grant", "network", "secret", "store", "privilege", "modifier", "schedule"]) {
     const plain = await world.run(noun, "list");
     expect(await world.run(`${noun}s`, "ls")).toEqual(plain);
   }

@@ -7,6 +7,7 @@ export const EXIT = {
   unreachable: 4,
   conflict: 5,
   notFound: 6,
+  changes: 10,
   timeout: 124,
   interrupted: 130,
 } as const;

@@ -73,9 +73,13 @@ async function idsOf(session: Session, noun: string): Promise<readonly string[]>
       const answer = await session.client.call("packs.list", { query });
       return answer.ok ? plain(answer.data.packs.map((item) => item.pack_id)) : [];
     }
-    if (noun === "flow") {
+    if (noun === "flow" || noun === "schedule") {
       const answer = await session.client.call("flows.list", { query });
       return answer.ok ? plain(answer.data.flows.map((item) => item.flow_id)) : [];
+    }
+    if (noun === "modifier") {
+      const answer = await session.client.call("modifiers.list", { query });
+      return answer.ok ? plain([...new Set(answer.data.modifiers.map((item) => item.modifier_id))]) : [];
     }
     if (noun === "run") {
       const answer = await session.client.call("runs.list", { query });

@@ -1,11 +1,14 @@
 import type { Command } from "commander";
 import { packLine, packValue, safeJson } from "../escape.ts";
+import { readInputs } from "../inputs.ts";
+import { collect } from "../options.ts";
 import { UsageError } from "../session.ts";
 import type { Session } from "../session.ts";
 import { shortDigest, table } from "../table.ts";
 import type { Act } from "../verb.ts";
+import { addFlowWorkVerbs } from "./flow-work.ts";
 
-/** `rumi flow ...` and `rumi run ...` */
+/** `rumi flow ...` */
 export function addFlowVerbs(program: Command, act: Act): void {
   const flow = program.command("flow").alias("flows").description("flows, shown and run");
 
@@ -29,11 +32,11 @@ export function addFlowVerbs(program: Command, act: Act): void {
     async (session, [id = ""], options) => {
       if (options["effective"] === true) {
         return session.finish(await session.client.call("flows.effective", { params: { id } }), (data) => {
-          showJson(session, data);
+          session.line(safeJson(data, 2));
         });
       }
       return session.finish(await session.client.call("flows.show", { params: { id } }), (data) => {
-        showJson(session, data);
+        session.line(safeJson(data, 2));
       });
     },
   );
@@ -63,7 +66,7 @@ export function addFlowVerbs(program: Command, act: Act): void {
           session.line(run.run_id);
           return;
         }
-        showJson(session, run.result ?? null);
+        session.line(safeJson(run.result ?? null, 2));
         session.note(`${run.state}  ${run.execution_mode ?? ""}  ${run.run_id}`.replaceAll(/ {3,}/gu, "  "));
         for (const warning of run.warnings ?? []) session.note(`  ${session.say("review.warning")}: ${packValue(warning)}`);
         for (const step of run.failed_steps ?? []) tellFailedStep(session, step);
@@ -71,52 +74,7 @@ export function addFlowVerbs(program: Command, act: Act): void {
     },
   );
 
-  const run = program.command("run").alias("runs").description("runs of flows");
-
-  act(
-    run
-      .command("list")
-      .alias("ls")
-      .description("runs, newest first")
-      .option("--flow <id>", "only of this flow")
-      .option("--state <state>", "only in this state")
-      .option("--limit <n>", "how many", "50"),
-    async (session, _, options) => {
-      const query = {
-        limit: Number(options["limit"]),
-        flow_id: options["flow"] as string | undefined,
-        state: options["state"] as string | undefined,
-      };
-      return session.finish(await session.client.call("runs.list", { query }), ({ runs }) => {
-        if (runs.length === 0) session.line(session.say("run.none"));
-        else
-          for (const line of table(
-            ["RUN", "FLOW", "STATE", "STARTED"],
-            runs.map((item) => [item.run_id, item.flow_id, item.state, item.started_at ?? "-"]),
-          ))
-            session.line(line);
-      });
-    },
-  );
-
-  act(run.command("show <id>").description("one run with its steps"), async (session, [id = ""]) =>
-    session.finish(await session.client.call("runs.get", { params: { id } }), (data) => {
-      showJson(session, data);
-    }),
-  );
-
-  act(
-    run.command("cancel <id>").description("end a run now").option("--reason <text>", "kept in the record"),
-    async (session, [id = ""], options) => {
-      const reason = options["reason"] as string | undefined;
-      return session.finish(
-        await session.client.call("runs.cancel", { params: { id }, body: reason === undefined ? {} : { reason } }),
-        (data) => {
-          session.line(packLine(data.state));
-        },
-      );
-    },
-  );
+  addFlowWorkVerbs(flow, act);
 }
 
 /** One failed step for a person: which, why, and what to type. */
@@ -127,59 +85,4 @@ function tellFailedStep(session: Session, step: unknown): void {
   const words = [step_path ?? step_id, code, message].filter((word) => typeof word === "string");
   session.note(`  ${session.say("flow.failed_step")}: ${packLine(words.join("  "))}`);
   if (typeof remedy === "string") session.note(`    ${session.say("cli.remedy")}: ${packLine(remedy)}`);
-}
-
-/** Collects a repeated option. */
-function collect(value: string, previous: readonly string[]): readonly string[] {
-  return [...previous, value];
-}
-
-/** Any value as indented JSON, every unsafe character escaped. */
-function showJson(session: Session, value: unknown): void {
-  session.line(safeJson(value, 2));
-}
-
-async function readInputs(
-  session: Session,
-  flowId: string,
-  pairs: readonly string[],
-  file: string | undefined,
-): Promise<Record<string, never>> {
-  const inputs: Record<string, unknown> = {};
-  if (file !== undefined) {
-    const text = await session.world.readText(file);
-    if (text === null) throw new UsageError(session.say("flow.no_file", { file }));
-    const read = parseJson(text);
-    if (typeof read !== "object" || read === null || Array.isArray(read)) throw new UsageError(session.say("flow.bad_file", { file }));
-    Object.assign(inputs, read);
-  }
-  const split = pairs.map((pair) => {
-    const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(session.say("flow.bad_input", { input: pair }));
-    return { name: pair.slice(0, at), text: pair.slice(at + 1), value: parseJson(pair.slice(at + 1)) };
-  });
-  const couldBeText = split.some(({ value }) => value !== undefined && typeof value !== "string");
-  const texts = couldBeText ? await textInputs(session, flowId) : new Set<string>();
-  for (const { name, text, value } of split) {
-    inputs[name] = value === undefined || (texts.has(name) && typeof value !== "string") ? text : value;
-  }
-  return inputs as Record<string, never>;
-}
-
-/** Inputs that the flow declares as text: `-i zip=01234` stays text for them. None when the flow cannot be read. */
-async function textInputs(session: Session, flowId: string): Promise<ReadonlySet<string>> {
-  const shown = await session.client.call("flows.show", { params: { id: flowId } });
-  const declared = shown.ok && typeof shown.data.inputs === "object" && shown.data.inputs !== null ? Object.entries(shown.data.inputs) : [];
-  const isText = (declaration: unknown): boolean =>
-    typeof declaration === "object" && declaration !== null && "type" in declaration && declaration.type === "string";
-  return new Set(declared.filter(([, declaration]) => isText(declaration)).map(([name]) => name));
-}
-
-/** The JSON value of a text, or undefined when it is none. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
