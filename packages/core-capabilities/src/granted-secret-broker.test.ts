@@ -138,6 +138,9 @@ test("T64 what comes back is scrubbed for the bound host, brokered or not, and a
   await book.grants.revoke({ principal_id: "alpha", permission_id: "secrets.use", actor: "operator" });
   expect(scrubbed()).not.toContain("Zq83hdkW");
   expect(scrubbed("x.example.com")).toBeNull();
+  // The host has an address, too.
+  broker.sent(ALPHA, "93.184.216.34", ["KEY"]);
+  expect(scrubbed("93.184.216.34")).not.toContain("Zq83hdkW");
   // The value that went out may come back after it was replaced.
   await store.set("KEY", "sk-live-brand-new-value-1", "operator");
   expect(scrubbed()).not.toContain("Zq83hdkW");

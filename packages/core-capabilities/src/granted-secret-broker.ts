@@ -73,6 +73,15 @@ export class GrantedSecretBroker implements SecretBroker {
     return { allowed: true, parts: filled.parts, keys };
   }
 
+  /** The host may be asked by its address later. */
+  sent(principal: PackId, address: string, keys: readonly string[]): void {
+    this.#remember(
+      principal,
+      address,
+      keys.map((key) => v.parse(SecretKey, key)),
+    );
+  }
+
   scrubber(principal: PackId, host: string): ResponseScrubber | null {
     const keys = new Set(this.#sent.get(pair(principal, host)));
     const held = this.#deps.grants.effective(principal, SECRETS_USE);

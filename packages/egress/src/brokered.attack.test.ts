@@ -131,3 +131,16 @@ test("X71 a redirect's path is kept without any part of the secret", async () =>
   await egress.ask({ method: "GET", url: `https://${HOST}/long`, headers: { "X-Key": "{{secret:KEY}}" } });
   expect(JSON.stringify(egress.audit.events)).not.toContain(VALUE.slice(0, 8));
 });
+
+test("X70 a host that got a secret is searched, and has no tunnel, by its address too, in each form", async () => {
+  await using egress = await open();
+  await egress.net.https(443, (_request, response) => response.end(`kept: ${VALUE}`));
+  await egress.ask({ method: "GET", url: `https://${HOST}/echo`, headers: { "X-Key": "{{secret:KEY}}" } });
+  for (const address of [OUTSIDE, "0x5db8d822", `[::ffff:${OUTSIDE}]`]) {
+    const answer = await egress.ask({ method: "GET", url: `https://${address}/` });
+    expect(JSON.stringify(answer), address).not.toContain(VALUE);
+    if (answer.success) expect(answer.body).toContain("[REDACTED]");
+    const tunnel = await new TestFrames(await egress.dial()).ask({ type: "tunnel", host: address, port: 443 });
+    expect(tunnel, address).toMatchObject({ success: false, error_type: "grant_denied" });
+  }
+});

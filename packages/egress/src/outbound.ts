@@ -4,6 +4,7 @@ import type { Admission, Admitted } from "./admission.ts";
 import { passAnswer } from "./answer-body.ts";
 import type { AnswerSink } from "./answer-sink.ts";
 import { ACCEPT_ENCODING } from "./body-coding.ts";
+import { noteSent, scrubberOf } from "./bound-host.ts";
 import type { Connection, ConnectionAsk, Connections } from "./connections.ts";
 import { exchange } from "./exchange.ts";
 import type { HopAnswer, HopRequest } from "./exchange.ts";
@@ -124,7 +125,7 @@ export class Outbound {
       if (trace.hops >= request.maxRedirects) return fault("too_many_redirects", 10, `More than ${request.maxRedirects} redirects`);
       trace.hops++;
       // A part of a secret that is cut off in the audit log would not be known for one.
-      const scrubber = this.#deps.secrets.scrubber(caller.principal, end.target.host);
+      const scrubber = scrubberOf(this.#deps.secrets, caller.principal, end.target);
       traceTarget(trace, end.target, (path) => scrubber?.text(path) ?? path);
       hop = end;
     }
@@ -143,12 +144,12 @@ export class Outbound {
     const addresses = await admission.addresses(caller, wish, admitted, trace, signal);
     if (isFault(addresses)) return addresses;
     const ask = { principal: caller.principal, target, addresses, connectMs: request.connectMs };
-    const sent = await this.#send(ask, brokered.request, trace, signal);
+    const sent = await this.#send(ask, brokered, trace, signal);
     if (isFault(sent)) return sent;
     const { answer, connection } = sent;
     trace.status = answer.status;
     trace.class = addresses.find(({ address }) => address === connection.address)?.class ?? null;
-    const scrubber = this.#deps.secrets.scrubber(caller.principal, target.host);
+    const scrubber = scrubberOf(this.#deps.secrets, caller.principal, target);
     // What a host with a secret answers may hold it, and must not reach another one unsearched.
     const next = nextHop(request, hop, answer, brokered.keys.length > 0 || scrubber !== null);
     if (next !== null) {
@@ -183,15 +184,16 @@ export class Outbound {
   /** Rule 9, and the head of the answer. A connection that comes back is the caller's to release. */
   async #send(
     ask: ConnectionAsk,
-    request: HopRequest,
+    { request, keys }: { readonly request: HopRequest; readonly keys: readonly string[] },
     trace: RequestTrace,
     signal: AbortSignal,
   ): Promise<{ readonly answer: HopAnswer; readonly connection: Connection } | Fault> {
-    const { connections } = this.#deps;
+    const { connections, secrets } = this.#deps;
     const taken = await connections.take(ask, signal);
     if (isFault(taken)) return taken;
     trace.address = taken.address;
     trace.bytesSent += request.body?.length ?? 0;
+    noteSent(secrets, ask.principal, taken.address, keys);
     const answer = await exchange(taken, request, signal);
     if (!isFault(answer)) return { answer, connection: taken };
     taken.destroy();
@@ -201,6 +203,7 @@ export class Outbound {
     const again = await connections.open(ask, signal);
     if (isFault(again)) return again;
     trace.address = again.address;
+    noteSent(secrets, ask.principal, again.address, keys);
     const second = await exchange(again, request, signal);
     if (!isFault(second)) return { answer: second, connection: again };
     again.destroy();
@@ -218,7 +221,7 @@ export class Outbound {
     const parts = { target: hop.written ? target.path : "/", headers: hop.headers, body: hop.body };
     const keys = secrets.keys(parts);
     // Pieces of an answer could be smaller than what is searched for in it.
-    if (hasHeader(hop.headers, "range") && (keys.length > 0 || secrets.scrubber(caller.principal, target.host) !== null)) {
+    if (hasHeader(hop.headers, "range") && (keys.length > 0 || scrubberOf(secrets, caller.principal, target) !== null)) {
       return fault("secret_denied", 7, "Range is not allowed where secrets are brokered");
     }
     let filled = parts;

@@ -76,6 +76,8 @@ export interface SecretBroker {
     /** `error` is the pack's text, `reason` the real one. */
     | { readonly allowed: false; readonly error: string; readonly reason: string }
   >;
+  /** Secrets of these keys are about to go to that address: `scrubber` is asked for it too, should it be a later request's host. */
+  sent?(principal: PackId, address: string, keys: readonly string[]): void;
   /** For every answer of `host` to `principal`, brokered or not: values bound to that host may come back later. Null: none is bound. */
   scrubber(principal: PackId, host: string): ResponseScrubber | null;
 }

@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import type { Clock, InstanceCaller, Logger, SocketOwner } from "@rumi/core";
-import type { Admission } from "./admission.ts";
+import type { Admission, Wish } from "./admission.ts";
+import { scrubberOf } from "./bound-host.ts";
 import { callLife } from "./call-life.ts";
 import { readFirstFlight } from "./client-hello.ts";
 import type { FirstFlight } from "./client-hello.ts";
@@ -105,7 +106,7 @@ export class Tunnels {
     if (isFault(place)) return refuse(place);
     try {
       const wish = { host: host.host, literal: host.kind !== "name", port: ask.port, method: null };
-      const admitted = this.#barred(caller, host.host, ask.port) ?? admission.admit(caller, wish, trace);
+      const admitted = this.#barred(caller, wish) ?? admission.admit(caller, wish, trace);
       if (isFault(admitted)) return await refuse(admitted);
       const addresses = await admission.addresses(caller, wish, admitted, trace, signal);
       if (isFault(addresses)) return await refuse(addresses);
@@ -145,13 +146,13 @@ export class Tunnels {
   }
 
   /** What keeps a tunnel away from a host to which requests may go. */
-  #barred(caller: InstanceCaller, host: string, port: number): Fault | null {
+  #barred(caller: InstanceCaller, { host, literal, port }: Pick<Wish, "host" | "literal" | "port">): Fault | null {
     const { policy, secrets } = this.#deps;
     const methods = policy.limits(caller.principal)?.allowed_methods ?? null;
     if (methods !== null) {
       return fault("grant_denied", 6, "Network access denied: no tunnel where methods are limited", { code: "egress.tunnel_methods" });
     }
-    if (secrets.scrubber(caller.principal, host) !== null) {
+    if (scrubberOf(secrets, caller.principal, { host, literal }) !== null) {
       return fault("grant_denied", 7, "Network access denied: no tunnel to a host that secrets are bound to");
     }
     const until = this.#mismatches.get(mismatchKey(caller, host, port));

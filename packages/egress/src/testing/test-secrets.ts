@@ -41,6 +41,11 @@ export class TestSecrets implements SecretBroker {
     return Promise.resolve({ allowed: true, parts: filled, keys });
   }
 
+  sent(_principal: PackId, address: string, keys: readonly string[]): void {
+    const value = [...this.#bound.values()].find(({ key }) => keys.includes(key))?.value;
+    if (value !== undefined) this.bind(address, keys[0] ?? "", value);
+  }
+
   scrubber(_principal: PackId, host: string): ResponseScrubber | null {
     const value = this.#bound.get(host)?.value;
     if (value === undefined) return null;
