@@ -69,6 +69,10 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
     if (permission !== "secrets.use") return;
     lift(principal).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
   });
+  // Who may change every flow is part of what the flows are.
+  const deaf = parts.get(PART.privileges).onChange(async (privilege) => {
+    if (privilege === "allow_wildcard_modifiers") await parts.get(PART.catalog).reload();
+  });
   const timers = [
     setInterval(look, LOOK_MS),
     setInterval(() => {
@@ -85,6 +89,7 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
     [Symbol.dispose]() {
       for (const timer of timers) clearInterval(timer);
       forget();
+      deaf();
     },
   };
 }

@@ -1,13 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { DaemonProcess, launch, rumid, TestHome, until } from "./daemon-process.ts";
+import { changed, DaemonProcess, launch, rumid, TestHome, until } from "./daemon-process.ts";
 
 const NO_ENGINE = { RUMI_ENGINE_SOCKET: "/nonexistent/docker.sock" } as const;
 
-/** Words that run a command in a mount namespace of its own, after `change` was done to what it sees. */
-function changed(change: string): string[] {
-  return ["unshare", ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]), "--mount", "sh", "-c", `${change} && exec "$@"`, "sh"];
-}
 const WITHOUT_CGROUPS = changed("mount -t tmpfs none /sys/fs/cgroup");
 const WITHOUT_BUBBLEWRAP = changed('mount --bind /dev/null "$(command -v bwrap)"');
 

@@ -95,6 +95,11 @@ ${options.extra ?? ""}    input: { text: "\${ctx.text}", sleep: "\${ctx.sleep}" 
 `;
 }
 
+/** Words that run a command in a mount namespace of its own, after `change` was done to what it sees. */
+export function changed(change: string): string[] {
+  return ["unshare", ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]), "--mount", "sh", "-c", `${change} && exec "$@"`, "sh"];
+}
+
 /** The real daemon as a child process. */
 export class DaemonProcess implements AsyncDisposable {
   readonly child: ChildProcess;

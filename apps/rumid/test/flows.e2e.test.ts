@@ -225,3 +225,47 @@ test("X28 twenty packs, forty callers: every answer is that of its own input and
   await Promise.all(Array.from({ length: 40 }, caller));
   expect((await containersOf(home)).length).toBe(20);
 });
+
+test("F58 a pack that is rejected in the middle of a run: its next step ends as flow.pack_changed", async () => {
+  const flow = `flow_id: pair
+phases: [main]
+steps:
+  - { id: a, phase: main, type: python_file_call, owner_pack: beta, file: blocks/echo.py, input: { text: a, sleep: 3 }, output: first }
+  - { id: b, phase: main, type: python_file_call, owner_pack: alpha, file: blocks/echo.py, input: { text: b }, output: second }
+`;
+  await using scene = await withPack({ "blocks/echo.py": ECHO_BLOCK }, { pair: flow });
+  await scene.home.addPack("beta", { "blocks/echo.py": ECHO_BLOCK });
+  await scene.daemon.post("/api/packs/scan");
+  await scene.daemon.approve("beta");
+  const id = (await scene.daemon.post<{ run_id: string }>("/api/flows/pair/run", { async: true })).body.data.run_id;
+  await until(async () => (await scene.daemon.get<{ state: string }>(`/api/runs/${id}`)).body.data.state === "running");
+  await scene.daemon.post("/api/packs/alpha/reject", { reason: "no longer trusted" });
+  await until(async () => (await scene.daemon.get<{ state: string }>(`/api/runs/${id}`)).body.data.state !== "running", 30_000);
+  expect((await scene.daemon.get(`/api/runs/${id}`)).body.data).toMatchObject({
+    state: "completed",
+    result: { first: { said: "a" } },
+    failed_steps: [{ step_id: "b", code: "flow.pack_changed" }],
+  });
+});
+
+test("F66 allow_wildcard_modifiers in a manifest does nothing; the operator's privilege does", async () => {
+  await using scene = await withPack(
+    {
+      "ecosystem.json": JSON.stringify({ pack_id: "alpha", pack_identity: "local:alpha", allow_wildcard_modifiers: true }),
+      "blocks/echo.py": ECHO_BLOCK,
+      "flows/modifiers/wide.modifier.yaml": `modifier_id: wide
+target_flow_id: "*"
+action: append
+phase: main
+step: { id: added, type: set, input: { key: added, value: 1 } }
+`,
+    },
+    { target: "flow_id: target\nphases: [main]\nsteps:\n  - { id: a, phase: main, type: set, input: { key: own, value: 1 } }\n" },
+  );
+  const { daemon } = scene;
+  expect((await daemon.run("target")).body.data.result).toEqual({ own: 1 });
+  expect((await daemon.post("/api/privileges/alpha/grant/allow_wildcard_modifiers", {})).status).toBe(200);
+  expect((await daemon.run("target")).body.data.result).toEqual({ own: 1, added: 1 });
+  expect((await daemon.post("/api/privileges/alpha/revoke/allow_wildcard_modifiers", {})).status).toBe(200);
+  expect((await daemon.run("target")).body.data.result).toEqual({ own: 1 });
+});

@@ -77,6 +77,8 @@ test("a mount shows a real folder, outside the project and user_data, below /mnt
 test("a privilege without config, a revoke, a restart", async () => {
   await using home = await temporaryFolder();
   const { privileges } = await open(home.path);
+  const heard: unknown[] = [];
+  const deaf = privileges.onChange((privilege, pack) => void heard.push([privilege, pack, privileges.has(pack, privilege)]));
   await privileges.grant("a", "allow_wildcard_modifiers", undefined, "admin");
   await expect(privileges.grant("b", "allow_wildcard_modifiers", { x: 1 }, "admin")).rejects.toMatchObject({
     code: "capability.invalid_config",
@@ -85,6 +87,14 @@ test("a privilege without config, a revoke, a restart", async () => {
   await expect(privileges.grant("__proto__", "allow_wildcard_modifiers", undefined, "admin")).rejects.toMatchObject({
     code: "capability.invalid_config",
   });
+  await privileges.grant("b", "allow_wildcard_modifiers", undefined, "admin");
+  await privileges.revoke("b", "allow_wildcard_modifiers", "admin");
+  deaf();
+  expect(heard).toEqual([
+    ["allow_wildcard_modifiers", A, true],
+    ["allow_wildcard_modifiers", B, true],
+    ["allow_wildcard_modifiers", B, false],
+  ]);
   const again = (await open(home.path)).privileges;
   expect([again.has(A, "allow_wildcard_modifiers"), again.has(B, "allow_wildcard_modifiers"), again.has(A, "host.execute")]).toEqual([
     true,

@@ -33,6 +33,9 @@ export interface PrivilegeView {
   readonly granted_by: string;
 }
 
+/** Hears which privilege of which pack changed. Must not throw. */
+export type PrivilegeListener = (privilege: HostPrivilege, pack: PackId) => void | Promise<void>;
+
 export interface HostPrivilegesDeps {
   /** Loaded already. */
   readonly signed: SignedFiles;
@@ -50,6 +53,7 @@ export class HostPrivileges {
   readonly #record: SignedRecord<v.InferOutput<typeof File>>;
   #held: readonly Held[] = [];
   #writing: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<PrivilegeListener>();
 
   constructor(deps: HostPrivilegesDeps) {
     this.#deps = deps;
@@ -111,6 +115,12 @@ export class HostPrivileges {
     return config.filter((mount): mount is HostMount => typeof mount === "object");
   }
 
+  /** Tells of every privilege that came, changed or went; who gave or took it is answered when every listener is done. */
+  onChange(listener: PrivilegeListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
   #find(pack: PackId, privilege: HostPrivilege): Held | undefined {
     return this.#held.find((held) => held.pack_id === pack && held.privilege === privilege);
   }
@@ -126,6 +136,7 @@ export class HostPrivileges {
     const event = permissionEvent(action, facts(held.pack_id, held.privilege, actor), { config: held.config });
     await this.#record.write({ privileges: next }, { ...event, severity: "warning" });
     this.#held = next;
+    await Promise.all([...this.#listeners].map((listener) => listener(held.privilege, held.pack_id)));
   }
 
   /** One act at a time; what it refuses is audited. */

@@ -383,7 +383,7 @@ test("X76 the manifest's own no beats the grant, and a report changes nothing ab
   expect(egress.net.looked).toEqual([]);
 });
 
-test("X90 idempotent sends the call's key, unless there is one; nothing else does", async () => {
+test("X90 F93 idempotent sends the call's key, unless there is one; nothing else does", async () => {
   await using egress = await open();
   await egress.net.http(80, (request, response) => response.end(String(request.headers["idempotency-key"] ?? "none")));
   const post = async (more: Record<string, never> | Record<string, string | boolean | Record<string, string>>) =>

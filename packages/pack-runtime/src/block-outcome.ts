@@ -12,6 +12,8 @@ export const HOST_WARNING = "permissive: this block ran on the host, without net
 export interface BlockRefusal {
   readonly error_type: string;
   readonly code: string;
+  /** The code of what led to it, which the audit names. */
+  readonly cause?: string;
   readonly message: string;
   readonly remedy?: string | undefined;
 }

@@ -145,7 +145,7 @@ test("X4 a pack that is not approved: nothing is started, hashed or asked of the
   gate.refusal = { code: "approval.not_approved", reason: "the pack waits for approval", remedy: "rumi pack approve alpha" };
   expect(await run()).toMatchObject({
     ok: false,
-    code: "approval.not_approved",
+    code: "flow.pack_changed",
     error_type: "approval_rejected",
     execution_mode: "rejected",
     retryable: false,
@@ -244,7 +244,7 @@ test("the gates stand in order: approval, bytes, file and input, sandbox, slot",
   await settle();
   await note();
   expect(codes).toEqual([
-    "approval.blocked",
+    "flow.pack_changed",
     "approval.snapshot_corrupt",
     "flow.input_too_large",
     "sandbox.path_rejected",
@@ -261,7 +261,7 @@ test("the gate is asked again after the bytes were hashed", async () => {
     gate.refusal = { code: "approval.modified", reason: "edited meanwhile" };
     return answer;
   };
-  expect(await run()).toMatchObject({ ok: false, code: "approval.modified" });
+  expect(await run()).toMatchObject({ ok: false, code: "flow.pack_changed", message: "edited meanwhile" });
   expect(sandbox.log).toEqual([]);
 });
 

@@ -146,17 +146,12 @@ export class PackBlockRunner implements BlockRunner {
     return this.#deps.sandbox.last?.isolation === "none" ? "host_permissive" : "container";
   }
 
-  /** Why the pack may not run at all now; when it may, the run is bound to bytes that are not the approved ones any more. */
+  /** The run is bound to bytes that might run when it began: either others were approved meanwhile, or none may run any more. */
   #approvalRefusal(call: BlockCall): BlockRefusal {
     const current = this.#deps.gate.gate(call.owner_pack);
-    if (!current.allowed) {
-      return { error_type: "approval_rejected", code: current.code, message: current.reason, remedy: current.remedy };
-    }
-    return {
-      error_type: "approval_rejected",
-      code: "flow.pack_changed",
-      message: `pack "${call.owner_pack}" was approved anew while the flow ran`,
-    };
+    const changed = { error_type: "approval_rejected", code: "flow.pack_changed" } as const;
+    if (current.allowed) return { ...changed, message: `pack "${call.owner_pack}" was approved anew while the flow ran` };
+    return { ...changed, cause: current.code, message: current.reason, remedy: current.remedy };
   }
 
   #finish(call: BlockCall, result: RunResult): BlockOutcome {
@@ -203,7 +198,7 @@ export class PackBlockRunner implements BlockRunner {
       details: { ...callDetails(call), ...this.#adapterDetails(call), code: refusal.code },
     } as const;
     this.#record({ ...event, category: "python_file_call", action: "block_call" });
-    await this.#recordSafely({ ...event, category: "security", action: refusal.code });
+    await this.#recordSafely({ ...event, category: "security", action: refusal.cause ?? refusal.code });
     return outcome;
   }
 
