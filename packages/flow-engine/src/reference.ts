@@ -150,7 +150,7 @@ export function resolveReference(reference: Reference, context: ContextReader): 
   for (const member of rest) {
     if (typeof value !== "object" || value === null) return undefined;
     if (typeof member === "number") {
-      value = Array.isArray(value) ? (value as readonly JsonValue[])[member] : undefined;
+      value = Array.isArray(value) && member < value.length ? (value as readonly JsonValue[])[member] : undefined;
     } else {
       value = !Array.isArray(value) && Object.hasOwn(value, member) ? (value as { readonly [key: string]: JsonValue })[member] : undefined;
     }

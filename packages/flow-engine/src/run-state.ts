@@ -1,4 +1,4 @@
-import type { AuditSink, Clock, ExecutionMode, FlowId, JsonObject, JsonValue, Logger, RunId } from "@rumi/core";
+import type { AuditSink, Clock, ExecutionMode, FlowId, JsonObject, JsonValue, Logger, PackId, RunId } from "@rumi/core";
 import { ContextBudget } from "./context.ts";
 import type { ContextScope } from "./context.ts";
 import type { Step } from "./definition.ts";
@@ -42,6 +42,8 @@ export class RunState {
   readonly warnings: string[] = [];
   failedSteps: FailedStep[] = [];
   mode: ExecutionMode | null = null;
+  /** Packs whose code this run has called: the gate was open to them at the digest it is bound to. */
+  readonly calledPacks = new Set<PackId>();
   executions = 0;
   #refusing = false;
   #failuresCut = false;

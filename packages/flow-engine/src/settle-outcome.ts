@@ -1,7 +1,7 @@
 import type { JsonValue, PackId } from "@rumi/core";
 import { isJsonObject } from "@rumi/core";
 import type { FileCallStep, FunctionStep } from "./definition.ts";
-import { isRetryable } from "./failure.ts";
+import { failure, isRetryable } from "./failure.ts";
 import { MAX_MESSAGE_CHARS, MAX_REASON_CHARS } from "./limits.ts";
 import type { BlockOutcome, Vocabulary } from "./ports.ts";
 import { shown } from "./problems.ts";
@@ -13,7 +13,12 @@ export function settle(runner: StepExecutor, step: FileCallStep | FunctionStep, 
   const { run, collaborators } = runner;
   run.noteMode(outcome.execution_mode);
   for (const warning of outcome.warnings ?? []) run.warn(`${step.id}: ${warning}`);
-  if (!outcome.ok) return { status: "failed", failure: failureOfOutcome(outcome) };
+  const isClosed = !outcome.ok && outcome.code.startsWith("approval.");
+  if (owner !== null && !isClosed) run.calledPacks.add(owner);
+  if (!outcome.ok) {
+    const told = failureOfOutcome(outcome);
+    return { status: "failed", failure: isClosed && owner !== null && run.calledPacks.has(owner) ? closedMeanwhile(owner, told) : told };
+  }
   const control = flowControl(outcome.value);
   const value = normalize(runner, step, owner, outcome.value, collaborators.vocabulary);
   if (control === null) return { status: "done", value };
@@ -31,6 +36,12 @@ function failureOfOutcome(outcome: BlockOutcome & { readonly ok: false }): Failu
     ...(outcome.remedy === undefined ? {} : { remedy: outcome.remedy }),
     ...(outcome.details === undefined ? {} : { details: outcome.details }),
   };
+}
+
+/** The gate that was open to a pack earlier in this run is closed. */
+function closedMeanwhile(owner: PackId, { code, message, remedy }: Failure): Failure {
+  const changed = failure("flow.pack_changed", `pack "${owner}" may not run any more: ${message}`, { code });
+  return remedy === undefined ? changed : { ...changed, remedy };
 }
 
 function normalize(

@@ -199,6 +199,19 @@ test("reloads at the same time share the load that sees what is on disk now", as
   expect(ids()).toEqual(["a"]);
 });
 
+test("F66 allow_wildcard_modifiers in a pack's own manifest changes nothing", async () => {
+  await using scene = await makeCatalog();
+  const { at, catalog, open, write } = scene;
+  await write("shared/base.flow.yaml", flow("base"));
+  const modifier = "modifier_id: m\ntarget_flow_id: '*'\naction: append\nstep: {id: w, type: set, input: {key: w, value: 1}}\n";
+  await write("snap/ecosystem.json", JSON.stringify({ pack_id: "alpha", pack_identity: "local:alpha", allow_wildcard_modifiers: true }));
+  await write("snap/flows/modifiers/m.modifier.yaml", modifier);
+  open.set("alpha", { root: at("snap"), subdir: "" });
+  await catalog.reload();
+  expect(catalog.table.modifiers).toMatchObject([{ modifier_id: "m", applied: false, skipped_reason: "wildcard_not_allowed", wide: true }]);
+  expect(catalog.table.get("base")?.order.map((step) => step.id)).toEqual(["s"]);
+});
+
 test("the keys each flow writes are told for the review of modifiers", async () => {
   await using scene = await makeCatalog();
   await scene.write("shared/a.flow.yaml", `${flow("a")}inputs: { text: string }\n`);
