@@ -136,7 +136,7 @@ export class HostPrivileges {
     const event = permissionEvent(action, facts(held.pack_id, held.privilege, actor), { config: held.config });
     await this.#record.write({ privileges: next }, { ...event, severity: "warning" });
     this.#held = next;
-    await Promise.all([...this.#listeners].map((listener) => listener(held.privilege, held.pack_id)));
+    await Promise.all([...this.#listeners].map(async (listener) => listener(held.privilege, held.pack_id)));
   }
 
   /** One act at a time; what it refuses is audited. */
