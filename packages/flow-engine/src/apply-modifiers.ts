@@ -1,7 +1,7 @@
 import type { FlowId, StepId } from "@rumi/core";
 import type { FlowDefinition, LoadProblem, Step } from "./definition.ts";
 import { compareCodePoints } from "./evaluate-condition.ts";
-import { globMatches, isGlob } from "./glob.ts";
+import { createGlob, isGlob } from "./glob.ts";
 import { MAX_STEPS } from "./limits.ts";
 import { modifierName } from "./modifier.ts";
 import type {
@@ -39,13 +39,28 @@ export interface ModifiedFlow {
 /** Passes in their order; inside one, modifiers keep their sorted order. */
 const PASSES: readonly (readonly ModifierAction[])[] = [["replace", "remove"], ["inject_before"], ["inject_after"], ["append"]];
 
-/** Modifiers whose target, mapped through the dictionary where they wish it, is or covers this flow. */
-export function modifiersFor(flowId: FlowId, modifiers: readonly ModifierDefinition[], facts: ModifierFacts): ModifierDefinition[] {
-  return modifiers.filter((modifier) => {
+/**
+ * Modifiers whose target, mapped through the dictionary where they wish it, is or covers a flow. What the dictionary gives is
+ * an id, never a pattern.
+ */
+export function createTargetIndex(
+  modifiers: readonly ModifierDefinition[],
+  facts: ModifierFacts,
+): (flowId: FlowId) => readonly ModifierDefinition[] {
+  const exact = new Map<string, ModifierDefinition[]>();
+  const patterns: { readonly modifier: ModifierDefinition; readonly covers: (flowId: string) => boolean }[] = [];
+  for (const modifier of modifiers) {
     const { target_flow_id: written, resolve_namespace: namespace } = modifier;
-    const target = namespace === null || isGlob(written) ? written : facts.resolve(namespace, written);
-    return isGlob(target) ? globMatches(target, flowId) : target === flowId;
-  });
+    if (isGlob(written)) {
+      patterns.push({ modifier, covers: createGlob(written) });
+      continue;
+    }
+    const target = namespace === null ? written : facts.resolve(namespace, written);
+    const known = exact.get(target);
+    if (known === undefined) exact.set(target, [modifier]);
+    else known.push(modifier);
+  }
+  return (flowId) => [...(exact.get(flowId) ?? []), ...patterns.filter(({ covers }) => covers(flowId)).map(({ modifier }) => modifier)];
 }
 
 /** True for a glob that a pack may not use without the operator's privilege, and for every glob of a shared modifier. */

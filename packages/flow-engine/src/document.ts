@@ -34,9 +34,10 @@ export interface DocEntry {
 const MAX_STRUCTURE_SYMBOLS = 8 * MAX_FILE_NODES;
 /** Backslashes in double-quoted texts. */
 const MAX_ESCAPES = 20_000;
-const STRUCTURE = new Set(["[", "]", "{", "}", ",", "-", "?", ":", "---"]);
-/** How anchors, aliases, tags, directives and quoted texts start. */
-const COUNTED_STARTS = new Set(["&", "*", "!", "%", '"', "'"]);
+/** Symbols of one sign that make structure, and how anchors, aliases, tags, directives and quoted texts start. */
+const COUNTED_SIGNS = new Set(Array.from("[]{},-?:", (sign) => sign.charCodeAt(0)));
+const COUNTED_STARTS = new Set(Array.from("&*!%\"'", (sign) => sign.charCodeAt(0)));
+const [OPEN_LIST, OPEN_MAP, CLOSE_LIST, CLOSE_MAP, QUOTE] = [0x5b, 0x7b, 0x5d, 0x7d, 0x22] as const;
 
 /** Line and column of offsets of a text whose newlines `counter` knows. */
 export function locator(counter: LineCounter): (offset: number) => { line: number; column: number } {
@@ -79,12 +80,14 @@ function readTokens(text: string, counter: LineCounter, problems: Problems): CST
   let escapes = 0;
   let depth = 0;
   for (const lexeme of new Lexer().lex(text)) {
-    if (STRUCTURE.has(lexeme)) symbols += 1;
-    const first = lexeme[0];
-    if (first !== undefined && COUNTED_STARTS.has(first)) symbols += 1;
-    if (lexeme === "[" || lexeme === "{") depth += 1;
-    if (lexeme === "]" || lexeme === "}") depth -= 1;
-    if (first === '"') escapes += lexeme.split("\\").length - 1;
+    const first = lexeme.charCodeAt(0);
+    if (lexeme.length === 1) {
+      if (COUNTED_SIGNS.has(first)) symbols += 1;
+      if (first === OPEN_LIST || first === OPEN_MAP) depth += 1;
+      if (first === CLOSE_LIST || first === CLOSE_MAP) depth -= 1;
+    }
+    if (COUNTED_STARTS.has(first) || lexeme === "---") symbols += 1;
+    if (first === QUOTE) escapes += lexeme.split("\\").length - 1;
     if (symbols > MAX_STRUCTURE_SYMBOLS || escapes > MAX_ESCAPES || depth > 4 * MAX_FILE_DEPTH) {
       problems.error("flow.too_complex", "", 0, "the file has more structure than a flow may");
       return null;
@@ -99,9 +102,11 @@ function readTokens(text: string, counter: LineCounter, problems: Problems): CST
 
 /** Refuses explicit tags and directives, and nesting that a recursive reader would not survive. */
 function checkTokens(tokens: readonly CST.Token[], problems: Problems): void {
-  const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { token, depth } = next;
+  const open = [...tokens];
+  /** Of each open token. */
+  const depths = tokens.map(() => 0);
+  for (let token = open.pop(); token !== undefined; token = open.pop()) {
+    const depth = depths.pop() ?? 0;
     if (token.type === "tag") problems.error("flow.parse_error", "", token.offset, `a tag must not be written: ${shown(token.source)}`);
     if (token.type === "directive" && !/^%YAML\s+1\.2\s*$/u.test(token.source)) {
       problems.error("flow.parse_error", "", token.offset, `directive ${shown(token.source)} is not accepted`);
@@ -110,20 +115,25 @@ function checkTokens(tokens: readonly CST.Token[], problems: Problems): void {
       problems.error("flow.too_complex", "", token.offset, `nested deeper than ${MAX_FILE_DEPTH}`);
       return;
     }
-    for (const part of partsOf(token)) open.push({ token: part, depth: depth + 1 });
+    pushParts(token, open);
+    while (depths.length < open.length) depths.push(depth + 1);
   }
 }
 
-function* partsOf(token: CST.Token): Generator<CST.Token> {
-  if ("start" in token && Array.isArray(token.start)) yield* token.start;
-  if ("props" in token) yield* token.props;
-  if ("value" in token && token.value !== undefined) yield token.value;
+/** Adds what a token is made of; blanks and line ends say nothing and hold nothing. */
+function pushParts(token: CST.Token, open: CST.Token[]): void {
+  const add = (parts: readonly CST.Token[]): void => {
+    for (const part of parts) if (part.type !== "space" && part.type !== "newline") open.push(part);
+  };
+  if ("start" in token && Array.isArray(token.start)) add(token.start);
+  if ("props" in token) add(token.props);
+  if ("value" in token && token.value !== undefined) open.push(token.value);
   if (!("items" in token)) return;
   for (const item of token.items) {
-    yield* item.start;
-    if (item.key) yield item.key;
-    if (item.sep) yield* item.sep;
-    if (item.value) yield item.value;
+    add(item.start);
+    if (item.key) open.push(item.key);
+    if (item.sep) add(item.sep);
+    if (item.value) open.push(item.value);
   }
 }
 

@@ -1,5 +1,5 @@
 import { toJson } from "./document.ts";
-import type { DocMap, DocNode } from "./document.ts";
+import type { DocEntry, DocMap, DocNode } from "./document.ts";
 import type { FlowLoadCode } from "./errors.ts";
 import { shown } from "./problems.ts";
 import type { Problems } from "./problems.ts";
@@ -26,49 +26,47 @@ export class Fields {
   readonly path: string;
   readonly offset: number;
   readonly problems: Problems;
-  readonly #fields = new Map<string, Field>();
-  readonly #left: Set<string>;
+  readonly #entries: ReadonlyMap<string, DocEntry>;
+  readonly #asked = new Set<string>();
 
   constructor(map: DocMap, path: string, problems: Problems) {
     this.path = path;
     this.offset = map.offset;
     this.problems = problems;
-    this.#left = new Set(map.entries.map((entry) => entry.key));
-    for (const entry of map.entries) {
-      if (entry.value.kind === "null") continue;
-      this.#fields.set(entry.key, { node: entry.value, path: this.pathOf(entry.key), keyOffset: entry.keyOffset });
-    }
-    this.#keys = new Map(map.entries.map((entry) => [entry.key, entry.keyOffset]));
+    const entries = new Map<string, DocEntry>();
+    for (const entry of map.entries) entries.set(entry.key, entry);
+    this.#entries = entries;
   }
-  readonly #keys: ReadonlyMap<string, number>;
 
   pathOf(name: string): string {
     return this.path === "" ? name : `${this.path}.${name}`;
   }
 
   has(name: string): boolean {
-    return this.#fields.has(name);
+    return this.#node(name) !== null;
   }
 
   take(name: string): Field | null {
-    this.#left.delete(name);
-    return this.#fields.get(name) ?? null;
+    this.#asked.add(name);
+    const entry = this.#entries.get(name);
+    if (entry === undefined || entry.value.kind === "null") return null;
+    return { node: entry.value, path: this.pathOf(name), keyOffset: entry.keyOffset };
   }
 
   /** Says what a field must be, at its place, or at the map when it is absent. */
   fail(code: FlowLoadCode, name: string, expected: string): void {
-    const field = this.#fields.get(name);
-    const got = field === undefined ? "nothing" : gotText(field.node);
+    const node = this.#node(name);
+    const got = node === null ? "nothing" : gotText(node);
     this.problems.error(
       code,
       this.pathOf(name),
-      field?.node.offset ?? this.#keys.get(name) ?? this.offset,
+      node?.offset ?? this.#entries.get(name)?.keyOffset ?? this.offset,
       `${this.pathOf(name)} must be ${expected}, got ${got}`,
     );
   }
 
   warn(code: FlowLoadCode, name: string, message: string): void {
-    this.problems.warn(code, this.pathOf(name), this.#fields.get(name)?.node.offset ?? this.offset, message);
+    this.problems.warn(code, this.pathOf(name), this.#node(name)?.offset ?? this.offset, message);
   }
 
   /** A field that must be text, or absent. */
@@ -131,14 +129,21 @@ export class Fields {
 
   /** Warns about every field nobody asked for. */
   finish(): void {
-    for (const key of this.#left) {
+    for (const [key, { keyOffset }] of this.#entries) {
+      if (this.#asked.has(key)) continue;
       this.problems.warn(
         "flow.unknown_field",
         this.pathOf(key),
-        this.#keys.get(key) ?? this.offset,
+        keyOffset,
         `${shown(this.pathOf(key))} is not a known field here and is ignored`,
       );
     }
+  }
+
+  /** The value of a field that is there and not null. */
+  #node(name: string): DocNode | null {
+    const node = this.#entries.get(name)?.value ?? null;
+    return node?.kind === "null" ? null : node;
   }
 }
 

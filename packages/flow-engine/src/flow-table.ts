@@ -1,4 +1,4 @@
-import { applyModifiers, modifiersFor } from "./apply-modifiers.ts";
+import { applyModifiers, createTargetIndex } from "./apply-modifiers.ts";
 import type { ModifierSurroundings } from "./apply-modifiers.ts";
 import type { AuditEvent, Clock, Digest, FlowId, PackId } from "@rumi/core";
 import { isoTime, jsonDigest, systemClock } from "@rumi/core";
@@ -8,7 +8,7 @@ import type { FlowFile } from "./flow-file.ts";
 import { loadModifiers, tellOfModifiers } from "./load-modifiers.ts";
 import type { ModifierDefinition, ModifierRecord, RemovedStep, StepOrigin } from "./modifier.ts";
 import { orderSteps } from "./order.ts";
-import { parseFlow } from "./parse-flow.ts";
+import { ParsedFiles } from "./parsed-files.ts";
 import type { BlockResolver, BlockTarget, KernelHandler } from "./ports.ts";
 import { allSteps } from "./walk-steps.ts";
 
@@ -52,6 +52,8 @@ export interface ComposeOptions {
   readonly surroundings?: Omit<ModifierSurroundings, "handlers">;
   readonly maxFileBytes?: number;
   readonly maxModifierBytes?: number;
+  /** What is known of these files already; made with the same handlers and limits. */
+  readonly parsed?: ParsedFiles;
   readonly clock?: Clock;
 }
 
@@ -108,23 +110,22 @@ export class FlowTable {
       const { code, message: reason } = refusal;
       skipped.push({ source: source.source, pack_id: source.pack_id, file: source.file, code, reason, count: 1, ts });
     };
-    for (const { text, source } of sortFiles(files)) {
-      const parsed = parseFlow(text, source, {
-        handlers: options.handlers,
-        ...(options.maxFileBytes === undefined ? {} : { maxFileBytes: options.maxFileBytes }),
-      });
+    const parsedFiles = options.parsed ?? new ParsedFiles(options);
+    for (const file of sortFiles(files)) {
+      const { source } = file;
+      const parsed = parsedFiles.flow(file);
       const found = [...parsed.problems];
       const taken = parsed.flow === null ? undefined : definitions.get(parsed.flow.flow_id);
       if (parsed.flow !== null && taken !== undefined) found.push(duplicate(parsed.flow, taken));
       else if (parsed.flow !== null) definitions.set(parsed.flow.flow_id, parsed.flow);
       note(source, found);
     }
-    const loaded = loadModifiers(sortFiles(options.modifiers ?? []), options, note);
+    const loaded = loadModifiers(sortFiles(options.modifiers ?? []), parsedFiles, note);
     const surroundings = { ...(options.surroundings ?? NO_SURROUNDINGS), handlers: options.handlers };
     const flows = new Map<string, ComposedFlow>();
+    const targetedBy = createTargetIndex(loaded, surroundings.facts);
     for (const definition of definitions.values()) {
-      const meant = modifiersFor(definition.flow_id, loaded, surroundings.facts);
-      const { composed, problems: found } = composeModified(definition, options.blocks, meant, surroundings);
+      const { composed, problems: found } = composeModified(definition, options.blocks, targetedBy(definition.flow_id), surroundings);
       flows.set(definition.flow_id, composed);
       problems.push(...found);
     }

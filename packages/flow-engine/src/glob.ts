@@ -7,7 +7,16 @@ export function isGlob(text: string): boolean {
 
 /** Whole-text, case-sensitive match of `*`, `?`, `[abc]`, `[!abc]`. Time is the product of both lengths at most. */
 export function globMatches(glob: string, text: string): boolean {
+  return matches(globParts(glob), text);
+}
+
+/** `globMatches` for one pattern and many texts. */
+export function createGlob(glob: string): (text: string) => boolean {
   const parts = globParts(glob);
+  return (text) => matches(parts, text);
+}
+
+function matches(parts: readonly GlobPart[], text: string): boolean {
   let part = 0;
   let at = 0;
   /** Where the last `*` stands, and how much of the text it has taken. */

@@ -25,6 +25,8 @@ export type {
 } from "./definition.ts";
 export { composeFlow, FlowTable } from "./flow-table.ts";
 export type { FlowFile } from "./flow-file.ts";
+export { ParsedFiles } from "./parsed-files.ts";
+export type { ParsedFilesOptions } from "./parsed-files.ts";
 export type { ComposedFlow, ComposeOptions, SkipRecord } from "./flow-table.ts";
 export { isGlob, globMatches } from "./glob.ts";
 export { isWide } from "./apply-modifiers.ts";

@@ -65,6 +65,8 @@ export const CALL_ABORT_GRACE_MS = 10_000;
 export const STEPS_PER_TURN = 256;
 /** Milliseconds steps run in one go before other work of the process gets its turn. */
 export const MS_PER_TURN = 10;
+/** Characters of files parsed in one go before other work of the process gets its turn: some 10 ms. */
+export const CHARS_PER_TURN = 16 * 1024;
 /** Failed steps listed of one run; the rest is in the audit log. */
 export const MAX_FAILED_STEPS = 200;
 /** Characters of a failure's message. */

@@ -3,21 +3,18 @@ import type { FlowSource, LoadProblem } from "./definition.ts";
 import type { FlowFile } from "./flow-file.ts";
 import { modifierName } from "./modifier.ts";
 import type { ModifierDefinition, ModifierRecord } from "./modifier.ts";
-import { parseModifier } from "./parse-modifier.ts";
-import type { KernelHandler } from "./ports.ts";
+import type { ParsedFiles } from "./parsed-files.ts";
 
 /** Parses modifier files; the first of an identity stays. */
 export function loadModifiers(
   files: readonly FlowFile[],
-  options: { readonly handlers: readonly KernelHandler[]; readonly maxModifierBytes?: number },
+  parsedFiles: ParsedFiles,
   note: (source: FlowSource, problems: readonly LoadProblem[]) => void,
 ): ModifierDefinition[] {
   const known = new Map<string, ModifierDefinition>();
-  for (const { text, source } of files) {
-    const parsed = parseModifier(text, source, {
-      handlers: options.handlers,
-      ...(options.maxModifierBytes === undefined ? {} : { maxFileBytes: options.maxModifierBytes }),
-    });
+  for (const file of files) {
+    const { source } = file;
+    const parsed = parsedFiles.modifier(file);
     const found = [...parsed.problems];
     const name = parsed.modifier === null ? "" : modifierName(parsed.modifier);
     const taken = known.get(name);
@@ -36,16 +33,17 @@ export function tellOfModifiers(
 ): { readonly records: ModifierRecord[]; readonly problems: LoadProblem[] } {
   const all = [...records];
   const problems: LoadProblem[] = [];
+  const byName = Map.groupBy(records, (record) => nameOf(record.pack_id, record.modifier_id));
   for (const modifier of modifiers) {
-    const own = records.filter((record) => isOf(record, modifier));
+    const own = byName.get(nameOf(modifier.source.pack_id, modifier.modifier_id)) ?? [];
     if (own.length === 0) all.push(unmatched(modifier));
     if (isWide(modifier)) problems.push(wideProblem(modifier, own));
   }
   return { records: all, problems };
 }
 
-function isOf(record: ModifierRecord, modifier: ModifierDefinition): boolean {
-  return record.modifier_id === modifier.modifier_id && record.pack_id === modifier.source.pack_id;
+function nameOf(packId: string | null, modifierId: string): string {
+  return `${packId ?? ""}/${modifierId}`;
 }
 
 function unmatched(modifier: ModifierDefinition): ModifierRecord {

@@ -1,6 +1,6 @@
 import type { PackApprovals } from "@rumi/approval";
 import type { AuditSink, Clock, DiagnosticsSink, FlowId, Logger, PackId, Refusal } from "@rumi/core";
-import { FlowTable, MAX_MODIFIER_FILE_BYTES } from "@rumi/flow-engine";
+import { FlowTable, MAX_MODIFIER_FILE_BYTES, ParsedFiles } from "@rumi/flow-engine";
 import type {
   BlockResolver,
   ClosedFlows,
@@ -69,6 +69,7 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   readonly #deps: FlowCatalogDeps;
   readonly #options: FlowCatalogOptions;
   readonly #sources: FlowSources;
+  #parsed: ParsedFiles | null = null;
   #files: FlowSourceFiles = { flows: [], modifiers: [], skipped: [] };
   #listeners: (() => void)[] = [];
   #table = FlowTable.empty;
@@ -194,6 +195,7 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
   async #load(): Promise<FlowLoad> {
     const seen = await this.#sharedNow();
     const files = await this.#sources.read();
+    await this.#parsedFiles().prepare(files.flows, files.modifiers);
     const table = this.#compose(files);
     const legacy = await this.#legacyProblems();
     const before = this.#table;
@@ -209,20 +211,29 @@ export class FlowCatalog implements AsyncDisposable, ClosedFlows {
 
   /** `live`: a pack that is taken as it lies in its folder, as if it were approved so. */
   #compose(files: FlowSourceFiles, live: LivePack | null = null): FlowTable {
-    const { clock, handlers, modifiers } = this.#deps;
+    const { clock, modifiers } = this.#deps;
+    const parsed = this.#parsedFiles();
     const blocks = live === null ? this.#deps.blocks : withLiveBlocks(this.#deps.blocks, live);
     const rights = live === null || modifiers === undefined ? modifiers?.rights : withLiveConsent(modifiers.rights, live);
-    const { maxFileBytes, maxModifierBytes } = this.#options;
     return FlowTable.compose(files.flows, {
       blocks,
-      handlers: handlers(),
+      handlers: parsed.handlers,
       skipped: files.skipped,
       modifiers: files.modifiers,
       ...(modifiers === undefined || rights === undefined ? {} : { surroundings: { ...modifiers, rights } }),
-      maxFileBytes,
-      ...(maxModifierBytes === undefined ? {} : { maxModifierBytes }),
+      parsed,
       clock,
     });
+  }
+
+  /** What files parse to: the same files and the same handlers give the same. */
+  #parsedFiles(): ParsedFiles {
+    const handlers = this.#deps.handlers();
+    const { maxFileBytes, maxModifierBytes } = this.#options;
+    if (this.#parsed?.handlers !== handlers) {
+      this.#parsed = new ParsedFiles({ handlers, maxFileBytes, ...(maxModifierBytes === undefined ? {} : { maxModifierBytes }) });
+    }
+    return this.#parsed;
   }
 
   async #legacyProblems(): Promise<LoadProblem[]> {
