@@ -115,7 +115,8 @@ export function bindFlowWork(deps: FlowWorkDeps): FlowWorkPort {
       if (!dryRun) return { modifiers: ofPack(catalog.table.modifiers) };
       const after = await preview(packId === undefined ? {} : { livePack: packId });
       const modifiers = ofPack(after.modifiers);
-      return { modifiers, problems: newProblems(catalog.table, after), effective: effectiveFlows(after, modifiers) };
+      const applied = modifiers.filter((one) => one.applied);
+      return { modifiers, problems: newProblems(catalog.table, after), effective: effectiveFlows(after, applied) };
     },
 
     putModifier: (id, source, { dry_run: dryRun }, actor) =>
