@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { DEFAULT_RETENTION, SqliteRunJournal } from "@rumi/run-journal-sqlite";
 import type { ValueSeal } from "@rumi/run-journal-sqlite";
 import { findSecretKeySource, SecretStore } from "@rumi/secrets";
+import type { LiveSecrets } from "@rumi/secrets";
 import { SqliteKvStore } from "@rumi/store";
 import type { Foundations } from "./foundations.ts";
 
@@ -32,7 +33,7 @@ export async function openState(foundations: Foundations): Promise<OpenState> {
   const journal = stack.use(
     await SqliteRunJournal.open(
       join(userData, "runs", "runs.db"),
-      { logger, now: () => clock.now(), seal: sealOf(secrets, (text) => live.redact(text) !== text) },
+      { logger, now: () => clock.now(), seal: sealOf(secrets, live) },
       DEFAULT_RETENTION,
     ),
   );
@@ -41,9 +42,10 @@ export async function openState(foundations: Foundations): Promise<OpenState> {
 }
 
 /** Text that holds a live secret lies sealed with the secrets key. */
-function sealOf(secrets: SecretStore, holdsSecret: (text: string) => boolean): ValueSeal {
+function sealOf(secrets: SecretStore, live: LiveSecrets): ValueSeal {
   return {
-    seal: (text) => (holdsSecret(text) ? SEALED + JSON.stringify(secrets.seal(text, SEAL_CONTEXT)) : null),
+    seal: (text) => (live.holds(text) ? SEALED + JSON.stringify(secrets.seal(text, SEAL_CONTEXT)) : null),
+    mask: (text) => live.redact(text),
     open(text) {
       if (!text.startsWith(SEALED)) return text;
       const opened = secrets.unseal(JSON.parse(text.slice(SEALED.length)) as never, SEAL_CONTEXT);

@@ -83,11 +83,12 @@ interface ViewRow extends RunRow {
 /** Reads runs of now and before. @throws RunJournalError `state.corrupt` */
 export class RunHistory {
   readonly #sql: Statements;
-  readonly #read: (text: string | null) => JsonValue;
+  readonly #shown: (text: string | null) => JsonValue;
 
-  constructor(sql: Statements, read: (text: string | null) => JsonValue) {
+  /** `shown`: what is told of a kept value. */
+  constructor(sql: Statements, shown: (text: string | null) => JsonValue) {
     this.#sql = sql;
-    this.#read = read;
+    this.#shown = shown;
   }
 
   /** Newest first. */
@@ -143,10 +144,10 @@ export class RunHistory {
     return { ...facts, origin: this.#value(row.origin), value: this.#value(row.value), failure: this.#value(row.failure) };
   }
 
-  /** A sealed value whose key is gone is not shown; the rest of the run is. */
+  /** A value that cannot be read is not shown; the rest of the run is. */
   #value(text: string | null): JsonValue {
     try {
-      return this.#read(text);
+      return this.#shown(text);
     } catch {
       return null;
     }

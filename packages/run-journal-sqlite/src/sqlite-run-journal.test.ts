@@ -227,30 +227,72 @@ test("a fire is kept with its run", async () => {
   expect(journal.schedules.load()).toEqual([]);
 });
 
-test("a value that holds a live secret is sealed at rest, and is there for the next life", async () => {
-  await using home = await temporaryFolder();
-  const seal: ValueSeal = {
-    seal: (text) => (text.includes("hunter2hunter2") ? `sealed:${Buffer.from(text).toString("base64")}` : null),
+/** Seals what holds `secret`; while it is live, it is masked. */
+function sealFor(secret: string, live: () => boolean = () => true): ValueSeal {
+  return {
+    seal: (text) => (live() && text.includes(secret) ? `sealed:${Buffer.from(text).toString("base64")}` : null),
+    mask: (text) => (live() ? text.replaceAll(secret, "[REDACTED]") : text),
     open: (text) => (text.startsWith("sealed:") ? Buffer.from(text.slice(7), "base64").toString() : text),
   };
+}
+
+test("a value that holds a live secret is sealed at rest, and is there for the next life", async () => {
+  await using home = await temporaryFolder();
+  const seal = sealFor("hunter2hunter2");
   const one = run({ inputs: { password: "hunter2hunter2" } });
   await using journal = await open(home.path, { seal });
   journal.begin(one);
-  journal.finished(one.run_id, finish("a", { got: "hunter2hunter2" }));
+  expect(journal.unfinished()).toMatchObject([{ inputs: { password: "hunter2hunter2" } }]);
+  const told = { abort: "because hunter2hunter2", reason: "hunter2hunter2 again" };
+  journal.finished(one.run_id, { ...finish("a", { got: "hunter2hunter2" }), ...told });
   journal.finished(one.run_id, finish("b", "plain"));
+  journal.tell(one.run_id, "log", { text: "hunter2hunter2" });
   expect(journal.find(one.run_id, "a")).toMatchObject({ value: { got: "hunter2hunter2" } });
-  await journal.ended(one.run_id, end({ result: { a: "hunter2hunter2" } }));
-  await using blind = await open(home.path, { seal: { seal: () => null, open: () => JSON.parse("{") as string } });
-  expect(blind.history.get(one.run_id)).toMatchObject({
-    state: "completed",
-    result: null,
-    steps: [
-      { path: "a", value: null },
-      { path: "b", value: null },
-    ],
-  });
+  await journal.ended(one.run_id, end({ result: { a: "hunter2hunter2" }, reason: told.abort, warnings: ["odd: hunter2hunter2"] }));
   for (const suffix of ["", "-wal"])
     expect((await readFile(join(home.path, "runs", `runs.db${suffix}`))).includes("hunter2hunter2")).toBe(false);
+});
+
+test("what a view shows of a sealed value is without the secret, when that is no secret any more too", async () => {
+  await using home = await temporaryFolder();
+  let live = true;
+  await using journal = await open(home.path, { seal: sealFor("hunter2hunter2", () => live) });
+  const one = run({ inputs: { password: "hunter2hunter2", hunter2hunter2: 1 } });
+  journal.begin(one);
+  journal.finished(one.run_id, finish("a", { got: ["hunter2hunter2", 5] }));
+  journal.finished(one.run_id, finish("b", "plain"));
+  await journal.ended(one.run_id, end({ result: { a: "hunter2hunter2" }, reason: "because hunter2hunter2" }));
+  live = false;
+  expect(journal.history.get(one.run_id)).toMatchObject({
+    state: "completed",
+    reason: "because [REDACTED]",
+    inputs: { password: "[REDACTED]", "[REDACTED]": 1 },
+    result: { a: "[REDACTED]" },
+    steps: [
+      { path: "a", value: { got: ["[REDACTED]", 5] } },
+      { path: "b", value: "plain" },
+    ],
+  });
+  expect(JSON.stringify(journal.feed.after(one.run_id, 0))).not.toContain("hunter2");
+});
+
+test("an unfinished run whose inputs cannot be opened any more ends; the others go on", async () => {
+  await using home = await temporaryFolder();
+  const [lost, kept] = [run({ inputs: { password: "hunter2hunter2" } }), run()];
+  {
+    await using journal = await open(home.path, { seal: sealFor("hunter2hunter2") });
+    journal.begin(lost);
+    journal.begin(kept);
+  }
+  const open2 = (text: string): string => {
+    if (text.startsWith("sealed:")) throw new Error("no key");
+    return text;
+  };
+  await using journal = await open(home.path, { seal: { seal: () => null, mask: (text) => text, open: open2 } });
+  expect(journal.unfinished().map((one) => one.run_id)).toEqual([kept.run_id]);
+  expect(journal.history.get(lost.run_id)).toMatchObject({ state: "failed", code: "state.corrupt", inputs: { password: "[REDACTED]" } });
+  expect(journal.feed.after(lost.run_id, 0).at(-1)).toMatchObject({ type: "run.finished", data: { state: "failed" } });
+  expect(journal.unfinished()).toHaveLength(1);
 });
 
 test("a file that is no database keeps nothing back: opening says so", async () => {

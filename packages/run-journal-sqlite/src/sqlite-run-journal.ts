@@ -1,9 +1,11 @@
+import { isoTime } from "@rumi/core";
 import type { JsonObject, JsonValue, Logger, RunId } from "@rumi/core";
 import type { JournaledRun, JournaledStep, RunEnd, RunJournal, ScheduleFire, StepFinish, StepStart } from "@rumi/flow-engine";
 import { SqliteFile } from "@rumi/safe-files";
 import { journalFailure, keeping } from "./errors.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { RunEvent } from "./event-feed.ts";
+import { maskValue } from "./mask-value.ts";
 import { RunHistory } from "./run-history.ts";
 import { prune } from "./retention.ts";
 import type { Retention } from "./retention.ts";
@@ -19,8 +21,10 @@ const MAINTENANCE_MS = 5_000;
 
 /** Text at rest that may hold a live secret. */
 export interface ValueSeal {
-  /** The sealed form when `text` holds a live secret, else null. */
+  /** The sealed form, in one line, when `text` holds a live secret, else null. */
   seal(text: string): string | null;
+  /** `text` without the secrets that are live now: what is only ever shown is kept so, and outlives them. */
+  mask(text: string): string;
   /** Undoes `seal`; a text that was not sealed comes back as it is. @throws when it cannot be opened */
   open(text: string): string;
 }
@@ -53,8 +57,7 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
     this.#sql = createStatements(file);
     this.#deps = deps;
     this.#retention = retention;
-    const read = (text: string | null): JsonValue => this.#read(text);
-    this.history = new RunHistory(this.#sql, read);
+    this.history = new RunHistory(this.#sql, shownOf);
     this.feed = new EventFeed(this.#sql, (runId) => this.#rowOf(runId));
     this.schedules = new SqliteScheduleStore(this.#sql);
     this.#timer = setInterval(() => this.#maintain(), MAINTENANCE_MS);
@@ -137,8 +140,8 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
           step.status === "done" ? this.#text(step.value) : null,
           step.writes === null ? null : this.#text(step.writes),
           step.failure === null ? null : this.#text({ ...step.failure }),
-          step.reason,
-          step.abort,
+          this.#masked(step.reason),
+          this.#masked(step.abort),
           step.ms,
           step.finished_at,
         );
@@ -155,11 +158,11 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
       this.#sql.endRun.run(
         end.state,
         end.code,
-        end.reason,
+        this.#masked(end.reason),
         end.result === null ? null : this.#text(end.result),
         end.truncated ? 1 : 0,
         this.#text(end.failed_steps),
-        JSON.stringify(end.warnings),
+        JSON.stringify(this.#masked([...end.warnings])),
         end.execution_mode,
         end.active_ms,
         end.finished_at,
@@ -176,8 +179,26 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
     return keeping(() => {
       const rows = this.#sql.unfinished.all() as unknown as RunRow[];
       for (const row of rows) this.#rows.set(row.run_id, row.id);
-      return rows.map((row) => journaledRun(row, (text) => this.#read(text)));
+      return rows.flatMap((row) => this.#unfinished(row) ?? []);
     });
+  }
+
+  /** One whose inputs cannot be read any more (their key is gone) ends here: the others go on. */
+  #unfinished(row: RunRow): JournaledRun | null {
+    try {
+      return journaledRun(row, (text) => this.#read(text));
+    } catch (cause) {
+      this.#deps.logger.log("error", "what an unfinished run was given cannot be read: it does not go on", {
+        run_id: row.run_id,
+        error: String(cause),
+      });
+      const reason = "what it was given cannot be read any more";
+      const at = isoTime(this.#deps.now());
+      this.#sql.endRun.run("failed", "state.corrupt", reason, null, 0, "[]", "[]", null, row.active_ms, at, row.id);
+      this.#tell(row.run_id, "run.finished", { state: "failed", code: "state.corrupt", reason });
+      this.#rows.delete(row.run_id);
+      return null;
+    }
   }
 
   /** Adds a line or a chunk of a block to the run's events; a run that is not going on takes none. */
@@ -193,7 +214,7 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
 
   #tell(runId: string, type: RunEvent["type"], data: JsonObject): void {
     try {
-      this.feed.add(runId, type, data, this.#deps.now());
+      this.feed.add(runId, type, this.#masked(data), this.#deps.now());
     } catch (cause) {
       this.#deps.logger.log("warn", "an event of a run could not be kept", { run_id: runId, error: journalFailure(cause).message });
     }
@@ -214,15 +235,23 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
     }
   }
 
+  /** JSON of one line; of a value that holds a live secret its sealed form, and in a second line what is shown of it. */
   #text(value: JsonValue): string {
     const text = JSON.stringify(value);
-    return this.#deps.seal?.seal(text) ?? text;
+    const sealed = this.#deps.seal?.seal(text) ?? null;
+    return sealed === null ? text : `${sealed}\n${JSON.stringify(this.#masked(value))}`;
   }
 
-  /** A value that cannot be opened any more (its key is gone) is shown as null. */
+  #masked<Value extends JsonValue>(value: Value): Value {
+    const { seal } = this.#deps;
+    return seal === undefined ? value : (maskValue(value, (text) => seal.mask(text)) as Value);
+  }
+
+  /** The value itself, for the next life of its run. @throws when it is sealed and its key is gone */
   #read(text: string | null): JsonValue {
     if (text === null) return null;
-    return JSON.parse(this.#deps.seal?.open(text) ?? text) as JsonValue;
+    const [kept = ""] = text.split("\n", 1);
+    return JSON.parse(this.#deps.seal?.open(kept) ?? kept) as JsonValue;
   }
 
   #maintain(): void {
@@ -233,4 +262,9 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
       this.#deps.logger.log("warn", "the run history could not be tidied", { error: journalFailure(cause).message });
     }
   }
+}
+
+/** What anybody is shown of a kept value: never what is sealed, whatever is still a secret by now. */
+function shownOf(text: string | null): JsonValue {
+  return text === null ? null : (JSON.parse(text.slice(text.indexOf("\n") + 1)) as JsonValue);
 }
