@@ -140,6 +140,9 @@ export function bindRuns(deps: {
     },
     logs: (runId, stepId) => journal.history.logs(runId, stepId) as readonly RunLogLine[],
     async *events(runId, after, signal) {
+      // Who has the last event of a run that ended waits for nothing.
+      const state = journal.history.stateOf(runId);
+      if (state !== "queued" && state !== "running" && journal.feed.after(runId, after).length === 0) return;
       for await (const { seq, ts, type, data } of journal.feed.follow(runId, after, signal))
         yield { id: seq, event: type, data: { ts, ...data } };
     },

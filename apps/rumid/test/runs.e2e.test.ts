@@ -73,6 +73,19 @@ test("H39 events of a run, cut again and again and over a kill of the daemon: no
   const { lines } = (await daemon.get<{ lines: { step_id: string; text: string }[] }>(`/api/runs/${id}/logs?step=s08`)).body.data;
   expect(lines).toMatchObject([{ step_id: "s08", text: "step s08" }]);
   expect(await follow(daemon, id, 0)).toEqual(seen);
+  expect(await follow(daemon, id, seen.length)).toEqual([]);
+});
+
+test("an open stream ends daemon.stopping when the daemon is told to stop; the stop waits for no stream", async () => {
+  await using scene = await withEcho({ echo: blockFlow("echo", "alpha") });
+  const { daemon } = scene;
+  const id = (await daemon.post<{ run_id: string }>("/api/flows/echo/run", { inputs: { sleep: 2 }, async: true })).body.data.run_id;
+  const watched = follow(daemon, id, 0);
+  await until(async () =>
+    (await daemon.get<{ instances: { busy: number }[] }>("/api/containers")).body.data.instances.some((one) => one.busy === 1),
+  );
+  expect(await daemon.stop("SIGTERM")).toBe(0);
+  expect((await watched).at(-1)).toEqual({ event: "daemon.stopping", data: {} });
 });
 
 test("H4 H40 H41 a revoked token's stream ends; a cancelled run's call is gone; a run token sees only its own", async () => {

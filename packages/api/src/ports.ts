@@ -118,7 +118,7 @@ export interface RunsPort {
   get(runId: string): Soon<RunRecord | null>;
   /** What blocks printed, of one step or of all, oldest first. */
   logs(runId: string, stepId?: string): Soon<readonly RunLogLine[]>;
-  /** Events after number `after`: those that were, then those that come, each once. Ends with the run and when `signal` aborts. */
+  /** Events after number `after`: those that were, then those that come, each once. Ends with the run, at once for one that has ended, and when `signal` aborts. */
   events(runId: string, after: number, signal: AbortSignal): AsyncIterable<StreamEvent>;
   /** @throws RumiError `flow.run_not_found` `flow.run_finished` */
   cancel(runId: string, reason: string | undefined, actor: string): Soon<{ readonly state: string }>;
