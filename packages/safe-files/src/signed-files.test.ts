@@ -136,6 +136,17 @@ test("T11 an old file put back after its removal is tampered", async () => {
   expect((await files.read("grants", "a", h.at("a.json"))).state).toBe("ok");
 });
 
+test("a folder in a file's place is tampered, and can be removed as a file can", async () => {
+  await using h = await home();
+  const files = await h.open();
+  await files.write("grants", "a", h.at("a.json"), { granted: true });
+  await rm(h.at("a.json"));
+  await mkdir(h.at("a.json/b"), { recursive: true });
+  expect((await files.read("grants", "a", h.at("a.json"))).state).toBe("tampered");
+  await files.remove("grants", "a", h.at("a.json"));
+  expect(await files.read("grants", "a", h.at("a.json"))).toEqual({ state: "absent" });
+});
+
 test("T12 a deleted record is tampered, not absent", async () => {
   await using h = await home();
   const files = await h.open();

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { JsonObject, JsonValue } from "@rumi/core";
@@ -7,6 +7,7 @@ import { SafeFilesError } from "./errors.ts";
 import { ensureFolder, syncParent } from "./folder.ts";
 import { readJsonFile } from "./json-file.ts";
 import type { Keyring } from "./keyring.ts";
+import { removeTree } from "./remove-tree.ts";
 import { RevisionIndex } from "./revision-index.ts";
 
 /** Largest signed file; the biggest are file lists of 10,000 files and 10,000 folders with the longest paths. */
@@ -109,6 +110,8 @@ export class SignedFiles {
       if (read.state === "absent" && known.removed) return;
       const rev = await this.#nextRev(kind, name, path);
       await beforeWrite?.(rev);
+      // No file can take the place of a folder that somebody put there.
+      if ((await lstat(path).catch(() => null))?.isDirectory() === true) await removeTree(path);
       // A signed "removed" first: a crash before the index is written leaves it to catch up.
       await this.#put(kind, name, path, rev, { _removed: true });
       await this.#index.note(kind, name, { rev, removed: true });
