@@ -37,6 +37,7 @@ const ROOMS = {
   "packages/sandbox-bubblewrap": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "child_process"] },
   "packages/sandbox-host": { layer: "joint", also: ["packages/runner"], power: ["fs", "net", "child_process"] },
   "packages/pack-runtime": { layer: "joint", power: ["fs", "net"] },
+  "packages/pack-lifecycle": { layer: "joint", power: ["fs"] },
   "packages/core-capabilities": { layer: "joint", power: ["fs"] },
   "packages/run-journal-sqlite": { layer: "joint", power: ["fs"] },
   "packages/api": { layer: "api" },

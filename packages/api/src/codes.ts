@@ -199,6 +199,10 @@ export const CODES = {
   "interface.key_taken": none(409, "another pack has that key; its pack, or this one, has to go without it"),
   "event.unsupported": none(400, FIX_PACK),
 
+  "lib.failed": none(500, FIX_PACK),
+  "lib.gave_up": none(500, FIX_PACK),
+  "lib.not_found": remedy(404, "rumi pack list"),
+
   "pack_runtime.stopping": none(503, TRY_AGAIN, true),
   "pack_runtime.unknown_pack": remedy(404, "rumi pack list"),
 

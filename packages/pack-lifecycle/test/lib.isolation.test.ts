@@ -1,0 +1,3 @@
+import { libSuite } from "./lib-suite.ts";
+
+libSuite("bubblewrap");
