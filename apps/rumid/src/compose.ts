@@ -267,6 +267,7 @@ export function compose(
       grants,
       source: get(PART.capabilities),
       broker: get(PART.broker),
+      audit,
       clock,
       mode: () => (get(PART.sandboxWatch).last?.isolation === "none" ? "host_permissive" : "container"),
     });
@@ -284,7 +285,10 @@ export function compose(
           rights: new GrantedSubFlows({ grants: get(PART.grants) }),
           functions: stepFunctions(get, get(PART.grants)),
           journal,
-          consent: { holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed },
+          consent: {
+            holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed,
+            isCurrent: (packId, digest) => get(PART.approvals).gate(packId, digest).allowed,
+          },
           audit,
           clock,
           logger,

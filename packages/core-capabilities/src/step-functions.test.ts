@@ -1,5 +1,6 @@
 import type { EffectiveGrant } from "@rumi/capability";
 import { systemClock } from "@rumi/core";
+import { MemoryAudit } from "@rumi/core/testing";
 import type { Decision, JsonObject, JsonValue, PackId, SocketOwner } from "@rumi/core";
 import type { FunctionAsk } from "@rumi/flow-engine";
 import { expect, test } from "vitest";
@@ -35,6 +36,7 @@ interface Wish {
 
 function house(wish: Wish = {}) {
   const asked: HouseAsk[] = [];
+  const audit = new MemoryAudit();
   const messages: { message: JsonValue; principal: string; chain: readonly string[] }[] = [];
   const { functions = [FUNCTION], aliases = {}, powers = [], held = {}, closed = [] } = wish;
   const steps = new StepFunctions({
@@ -70,12 +72,13 @@ function house(wish: Wish = {}) {
         );
       },
     },
+    audit,
     clock: systemClock,
     mode: () => "container",
   });
   const call = (more: Partial<Record<keyof FunctionAsk, unknown>> = {}) =>
     steps.call({ ...ASK, ...more } as FunctionAsk, new AbortController().signal);
-  return { call, asked, messages };
+  return { call, asked, messages, audit };
 }
 
 const refusedWith = (code: string, remedy: unknown = expect.anything()) => ({
@@ -91,6 +94,9 @@ test("shared flows and the own pack call freely; another pack needs the grant th
   expect(await open.call({ principal: "p" })).toMatchObject(
     refusedWith("function.call_denied", expect.stringContaining("rumi grant add p function.call")),
   );
+  expect(open.audit.events).toMatchObject([
+    { category: "security", action: "function.call_denied", success: false, owner_pack: "p", details: { function: "q:send" } },
+  ]);
   const granted = house({ held: { "p function.call": { allowed_functions: ["q:send"] } } });
   expect(await granted.call({ principal: "p" })).toMatchObject({ outcome: { ok: true } });
   const other = house({ held: { "p function.call": { allowed_functions: ["q:other"] } } });

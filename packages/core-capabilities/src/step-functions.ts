@@ -2,6 +2,7 @@ import { isListed } from "@rumi/capability";
 import type { CapabilityAnswer, CapabilitySource, GrantBook } from "@rumi/capability";
 import { SYSTEM_PRINCIPAL } from "@rumi/core";
 import type {
+  AuditSink,
   Clock,
   Digest,
   ExecutionMode,
@@ -17,6 +18,9 @@ import type { BlockOutcome, FunctionAsk, FunctionOutcome, FunctionRunner } from 
 import type { ApprovedPacks, FoundFunction, FunctionHouse } from "./ports.ts";
 
 const FUNCTION_CALL = "function.call" as PermissionId;
+
+/** Characters of a name that an entry repeats. */
+const MAX_SHOWN = 256;
 
 /** Error types of `function.call` and the broker that are not outcomes of running, and the code a step fails with. */
 const REFUSALS: ReadonlyMap<string, string> = new Map([
@@ -34,6 +38,7 @@ export interface StepFunctionsDeps {
   /** Powers by permission id, which a step may name as well. */
   readonly source: CapabilitySource;
   readonly broker: { handle(message: JsonValue, owner: SocketOwner, signal: AbortSignal): Promise<CapabilityAnswer> };
+  readonly audit: AuditSink;
   readonly clock: Clock;
   /** Where blocks run now. */
   readonly mode: () => ExecutionMode;
@@ -58,7 +63,8 @@ export class StepFunctions implements FunctionRunner {
     const found = functions.find(ask.name);
     if (found === undefined) return { found: false, message: `there is no function ${ask.name}` };
     const refusal = this.#refusal(ask.principal, found);
-    return { found: true, owner_pack: found.pack_id, outcome: refusal === null ? await this.#run(ask, found, signal) : refused(refusal) };
+    const outcome = refusal === null ? await this.#run(ask, found, signal) : await this.#refuse(ask, refusal);
+    return { found: true, owner_pack: found.pack_id, outcome };
   }
 
   /** Why a step of `principal` could not call `name` now, or null. Nothing is called; takes a use of a grant as a call does. */
@@ -83,6 +89,7 @@ export class StepFunctions implements FunctionRunner {
     const facts = { execution_mode: this.#deps.mode(), warnings: [], duration_ms: clock.monotonic() - startedAt };
     if (end.ok) return { ok: true, value: end.value, ...facts };
     const { code, error_type, message } = end;
+    if (error_type === "permission_denied") await this.#record(ask, code, message);
     return { ok: false, code, error_type, message, retryable: code.startsWith("sandbox."), ...facts };
   }
 
@@ -125,7 +132,7 @@ export class StepFunctions implements FunctionRunner {
   async #power(ask: FunctionAsk, signal: AbortSignal): Promise<BlockOutcome> {
     const { broker, clock } = this.#deps;
     const startedAt = clock.monotonic();
-    if (ask.principal === SYSTEM_PRINCIPAL) return refused(noPowerHere(ask.name));
+    if (ask.principal === SYSTEM_PRINCIPAL) return this.#refuse(ask, noPowerHere(ask.name));
     const caller = this.#caller(ask);
     const owner: SocketOwner = { caller: () => caller, gone: signal, onCallEnd: () => () => undefined };
     const message = { permission_id: ask.name, args: ask.args, timeout_seconds: Math.max(0.001, ask.timeout_ms / 1000) };
@@ -137,6 +144,20 @@ export class StepFunctions implements FunctionRunner {
     const text = answer.error ?? "the power was not used";
     const remedy = code === "capability.permission_denied" ? `rumi grant add ${ask.principal} ${ask.name}` : undefined;
     return refused(refusalOf(code, `${ask.name}: ${text}`, remedy));
+  }
+
+  async #refuse(ask: FunctionAsk, refusal: Refusal): Promise<BlockOutcome> {
+    await this.#record(ask, refusal.code, refusal.reason);
+    return refused(refusal);
+  }
+
+  /** A "no" is told before it is answered; it holds with or without its entry. */
+  async #record({ name, principal, flow_id, step_id, phase, run_id }: FunctionAsk, code: string, reason: string): Promise<void> {
+    const owner = principal === SYSTEM_PRINCIPAL ? {} : { owner_pack: principal };
+    const place = { flow_id, step_id, phase, run_id, ...owner };
+    const details = { function: name.slice(0, MAX_SHOWN), principal_id: principal };
+    const event = { category: "security", severity: "warning", action: code, success: false, rejection_reason: reason } as const;
+    await this.#deps.audit.record({ ...event, ...place, details }).catch(() => undefined);
   }
 
   /** Who asks: the step's principal, with the step itself as the call in flight. */
@@ -155,7 +176,7 @@ export class StepFunctions implements FunctionRunner {
     };
     return {
       principal: ask.principal as PackId,
-      digest: gate?.allowed === true ? gate.digest : ("" as Digest),
+      digest: ask.principal_digest ?? (gate?.allowed === true ? gate.digest : ("" as Digest)),
       instance_id: "",
       execution_mode: this.#deps.mode(),
       call,

@@ -111,7 +111,8 @@ class Composition {
     this.#surroundings = surroundings;
     this.#steps = [...order];
     this.#baseIndex = new Map(order.map((step) => [step.id as string, step.phase_index]));
-    const own = { ...definition.source, modifier_id: null, action: null, replaced_id: null };
+    const { source, pack_id, file } = definition.source;
+    const own = { source, pack_id, file, modifier_id: null, action: null, replaced_id: null };
     for (const step of order) this.#origins.set(step.id, own);
     this.settlePlaces();
   }

@@ -1,3 +1,4 @@
+import type { Digest } from "@rumi/core";
 import { describe, expect, test } from "vitest";
 import { FlowTable } from "./flow-table.ts";
 import type { KernelHandler } from "./ports.ts";
@@ -59,7 +60,10 @@ describe("F58 a pack revoked while a run goes on", () => {
         return blockGives(1);
       },
     });
-    const made = new TestBench([], { blocks, deps: { consent: { holds: ({ pack_id: pack }) => pack === null || !closed.has(pack) } } });
+    const made = new TestBench([], {
+      blocks,
+      deps: { consent: { holds: ({ pack_id: pack }) => pack === null || !closed.has(pack), isCurrent: (pack) => !closed.has(pack) } },
+    });
     made.table = FlowTable.compose([flowFile(flow(call("c", "q")))], {
       blocks,
       handlers: [],
@@ -72,6 +76,54 @@ describe("F58 a pack revoked while a run goes on", () => {
     });
     expect(await made.run("f")).toMatchObject({ result: { k1: 1 }, failed_steps: [{ step_id: "s2", code: "flow.pack_changed" }] });
   });
+});
+
+test("F58 a pack's own step acts from the bytes it stands in: once others are approved, no function, handler or flow goes on from them", async () => {
+  const [old, next] = ["sha256:1", "sha256:2"] as readonly string[] as readonly [Digest, Digest];
+  let current = old;
+  const acted: string[] = [];
+  const handler = (id: string): KernelHandler => ({
+    name: `kernel:${id}`,
+    kind: "open",
+    run() {
+      acted.push(id);
+      if (id === "swap") current = next;
+      return id;
+    },
+  });
+  const made = new TestBench([], {
+    handlers: [handler("swap"), handler("act")],
+    deps: {
+      consent: { holds: () => true, isCurrent: (pack, digest) => pack === "p" && digest === current },
+      functions: {
+        async call(ask) {
+          acted.push(`${ask.name} from ${ask.principal_digest}`);
+          return { found: true, owner_pack: null, outcome: blockGives(1) };
+        },
+      },
+    },
+  });
+  const text = flow(
+    "{id: a, phase: a, type: function, function: 'q:f'}",
+    "{id: b, phase: a, type: handler, input: 'kernel:swap'}",
+    "{id: c, phase: a, type: set, input: {key: k, value: 1}}",
+    "{id: d, phase: a, type: handler, input: 'kernel:act', on_error: continue}",
+    "{id: e, phase: a, type: function, function: 'q:f', on_error: continue}",
+    "{id: f, phase: a, type: flow, flow: other, on_error: continue}",
+  ).replace("flow_id: f", "flow_id: p.f");
+  const compose = (digest: Digest): FlowTable =>
+    FlowTable.compose([flowFile(text, { pack: "p", digest })], { blocks: made.blocks, handlers: [handler("swap"), handler("act")] });
+  made.table = compose(old);
+  const answer = await made.run("p.f");
+  expect(answer.failed_steps.map((step) => [step.step_id, step.code])).toEqual([
+    ["d", "flow.pack_changed"],
+    ["e", "flow.pack_changed"],
+    ["f", "flow.pack_changed"],
+  ]);
+  expect(answer.result).toMatchObject({ k: 1 });
+  expect(acted).toEqual(["q:f from sha256:1", "swap"]);
+  // So is the run as a whole: the same file in other bytes is another flow to go on with.
+  expect(compose(next).get("p.f")?.digest).not.toBe(compose(old).get("p.f")?.digest);
 });
 
 test("F15 an operator handler is refused at run, too, whatever the table was composed with", async () => {

@@ -1,4 +1,4 @@
-import type { FlowId, JsonObject, JsonValue, PackId, StepId } from "@rumi/core";
+import type { Digest, FlowId, JsonObject, JsonValue, PackId, StepId } from "@rumi/core";
 import type { Condition } from "./condition.ts";
 import type { FlowLoadCode } from "./errors.ts";
 import type { Expression } from "./expression.ts";
@@ -10,6 +10,8 @@ export interface FlowSource {
   /** The pack of a pack flow, else null. */
   readonly pack_id: PackId | null;
   readonly file: string;
+  /** The bytes of the pack that the file was read from. */
+  readonly digest?: Digest;
 }
 
 /** One thing a flow file says that it may not (error: the file is refused) or should not (warning). */
@@ -72,6 +74,8 @@ export interface StepCommon {
   readonly protected: boolean;
   /** Who the step is judged as: the pack that brought it, or `system`. */
   readonly principal: string;
+  /** The bytes of that pack that the step stands in: it acts from no others. Null: of no pack. */
+  readonly principal_digest: Digest | null;
   /** A differing `principal_id` the file wrote: ignored, audited. */
   readonly claimed_principal?: string;
   /** The step as written, for digests, diffs and the effective flow. */

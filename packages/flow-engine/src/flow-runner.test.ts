@@ -492,10 +492,14 @@ describe("sub-flows", () => {
       flowFile("flow_id: q.x\nphases: [a]\nsteps: [{id: b, phase: a, type: file_call, file: b.py}]\n", { pack: "q" }),
     ];
     const blocks = new FakeBlocks({ "q/b.py": gives(1) });
-    expect(await new TestBench(files, { blocks }).run("p")).toMatchObject({
+    const denied = new TestBench(files, { blocks });
+    expect(await denied.run("p")).toMatchObject({
       result: { own: {} },
       failed_steps: [{ step_id: "other", code: "flow.run_denied" }],
     });
+    expect(denied.audit.events.filter(({ category }) => category === "security")).toMatchObject([
+      { action: "flow.run_denied", success: false, owner_pack: "p", step_id: "other" },
+    ]);
     const asked: string[] = [];
     const rights = {
       mayRunFlow: (principal: string, id: string): boolean => {

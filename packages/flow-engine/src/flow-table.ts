@@ -164,6 +164,7 @@ export function composeModified(
   const targets = new Map<string, BlockTarget>();
   const packs = new Map<PackId, Digest>();
   for (const step of allSteps(modified.order)) {
+    if (step.principal_digest !== null) packs.set(step.principal as PackId, step.principal_digest);
     if (!isFileCall(step)) continue;
     const target = blocks.resolve(step.owner_pack, step.file);
     targets.set(step.id, target);

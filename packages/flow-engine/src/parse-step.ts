@@ -124,6 +124,7 @@ export class StepParser implements StepReader {
       vocab_normalize: fields.boolean("vocab_normalize", "flow.invalid_step", defaults.vocab_normalize),
       protected: top && fields.boolean("protected", "flow.invalid_step", false),
       principal,
+      principal_digest: source.digest ?? null,
       ...(claimed === null ? {} : { claimed_principal: claimed }),
       raw: mapJson(node),
     };

@@ -37,6 +37,7 @@ export async function performFunction(runner: StepExecutor, step: FunctionStep, 
       chain,
       name: step.function,
       principal: step.principal,
+      principal_digest: step.principal_digest,
       args,
       timeout_ms: Math.ceil(Math.min(step.timeout_ms ?? left, left)),
     };

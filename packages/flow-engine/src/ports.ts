@@ -69,6 +69,8 @@ export interface FunctionAsk extends Pick<
   readonly name: string;
   /** Whose step it is: a pack, or `system`. */
   readonly principal: string;
+  /** The bytes of that pack that the step stands in; null: of no pack. */
+  readonly principal_digest: Digest | null;
   readonly args: JsonObject;
 }
 
@@ -145,9 +147,12 @@ export interface ClosedFlows {
   refusal(flowId: string): Refusal | null;
 }
 
-/** Whether the yes that an injected step rests on still holds, asked before it runs. Memory only. Absent: it does. */
+/** Whether what a pack's step rests on still holds, asked before it runs. Memory only. Absent: it does. */
 export interface StepConsent {
+  /** The yes to an injected step. */
   holds(origin: StepOrigin): boolean;
+  /** The pack may act from these bytes now. */
+  isCurrent(pack: PackId, digest: Digest): boolean;
 }
 
 /** Renames the top-level keys of a pack's own values to its preferred terms. Absent: values stay as they are. */

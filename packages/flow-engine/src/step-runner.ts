@@ -1,5 +1,5 @@
-import type { AuditEvent, JsonValue } from "@rumi/core";
-import { isoTime } from "@rumi/core";
+import type { AuditEvent, JsonValue, PackId } from "@rumi/core";
+import { isoTime, SYSTEM_PRINCIPAL } from "@rumi/core";
 import type { Step } from "./definition.ts";
 import { FlowError } from "./errors.ts";
 import { evaluateCondition } from "./evaluate-condition.ts";
@@ -31,6 +31,21 @@ function isContainer(step: Step): boolean {
 /** Steps that may have an effect outside the run; all others only change its own values, and come out the same again. */
 function isNoticed(step: Step): boolean {
   return step.type !== "set" && (step.type === "flow" || !isContainer(step));
+}
+
+/** Codes with which the engine itself says no. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "flow.run_denied",
+  "flow.not_runnable",
+  "flow.recursive",
+  "flow.depth_exceeded",
+  "flow.pack_changed",
+  "flow.handler_not_allowed",
+]);
+
+/** Who runs files records what it refuses by itself. */
+function isOwnRefusal({ type }: Step, { code }: Failure): boolean {
+  return REFUSALS.has(code) && type !== "file_call" && type !== "python_file_call" && type !== "node_file_call";
 }
 
 const STOPPED = { status: "stopped" } as const satisfies StepResult;
@@ -130,6 +145,10 @@ export class StepRunner implements StepExecutor {
 
   #attempt(begun: Begun, attempt: number): Ending | Promise<Ending> {
     begun.writes.clear();
+    if (this.#isOutdated(begun.step)) {
+      const text = `pack "${begun.step.principal}" may not act any more from the bytes that step ${begun.step.id} stands in`;
+      return this.#failed(begun, attempt, failure("flow.pack_changed", text));
+    }
     let kept: void | Promise<void>;
     try {
       kept = this.#journalStart(begun, attempt);
@@ -144,6 +163,12 @@ export class StepRunner implements StepExecutor {
       () => this.#perform(begun, attempt),
       (error: unknown) => this.#journalLost(error),
     );
+  }
+
+  /** A step that acts outside the run does so from the bytes it was read from, or not at all. Files are told by their own gate. */
+  #isOutdated({ type, principal, principal_digest: digest }: Step): boolean {
+    if (digest === null || (type !== "function" && type !== "handler" && type !== "flow")) return false;
+    return this.collaborators.consent?.isCurrent(principal as PackId, digest) === false;
   }
 
   #perform(begun: Begun, attempt: number): Ending | Promise<Ending> {
@@ -200,6 +225,7 @@ export class StepRunner implements StepExecutor {
     const { step, path } = begun;
     const { retryable: _retryable, ...told } = failure;
     this.run.noteFailure({ step_id: step.id, step_path: path, attempts, ...told });
+    if (isOwnRefusal(step, failure) && begun.known?.finished !== true) this.#recordRefusal(begun, failure);
     const ending = this.#finish(begun, status, attempts, { code: failure.code }, failure);
     return ending ?? (step.on_error === "continue" ? null : failure);
   }
@@ -308,6 +334,22 @@ export class StepRunner implements StepExecutor {
     const { code, message } = failureOf(error);
     this.run.stop.stop({ kind: "failed", code, reason: message });
     return "stopped";
+  }
+
+  #recordRefusal({ step, place, path }: Begun, { code, message }: Failure): void {
+    this.record({
+      category: "security",
+      severity: "warning",
+      action: code,
+      success: false,
+      flow_id: place.frame.composed.definition.flow_id,
+      step_id: step.id,
+      phase: step.phase ?? place.phase,
+      run_id: this.run.runId,
+      ...(step.principal === SYSTEM_PRINCIPAL ? {} : { owner_pack: step.principal }),
+      rejection_reason: message,
+      details: { path, type: step.type },
+    });
   }
 
   /** Records without waiting: flow entries need not be on disk before the next step. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { ApprovedPack, PackApprovals } from "@rumi/approval";
 import { isoTime } from "@rumi/core";
-import type { Clock, PackId } from "@rumi/core";
+import type { Clock, Digest, PackId } from "@rumi/core";
 import type { FlowFile, FlowSource, SkipRecord } from "@rumi/flow-engine";
 import { findManifest, locatePack } from "@rumi/pack-manifest";
 import { hashTree } from "@rumi/safe-files";
@@ -55,7 +55,7 @@ export class FlowSources {
     for (const file of await listFlowFiles(officialFolder, { recursive: false }))
       await reading.flow(officialFolder, file, { source: "official", pack_id: null, file });
     await reading.folder(sharedFolder, (file) => ({ source: "shared", pack_id: null, file }));
-    for (const pack of this.#approvals.approved()) await reading.pack(pack, pack.root);
+    for (const pack of this.#approvals.approved()) await reading.pack(pack, pack.root, pack.digest);
     for (const { pack_id: id } of this.#approvals.list()) {
       const gate = this.#approvals.gate(id as PackId);
       if (gate.allowed) continue;
@@ -72,8 +72,8 @@ export class FlowSources {
     if (found === null || place === null) return null;
     const reading = new Reading(this.#options, isoTime(this.#clock.now()));
     const pack = { pack_id: packId as PackId, subdir: place.subdir };
-    await reading.pack(pack, found.folder);
     const listing = await hashTree(found.folder).catch(() => null);
+    await reading.pack(pack, found.folder, listing?.digest);
     return { ...pack, flows: reading.flows, modifiers: reading.modifiers, listing };
   }
 
@@ -102,9 +102,9 @@ class Reading implements FlowSourceFiles {
     this.#ts = ts;
   }
 
-  async pack({ pack_id: packId, subdir }: Pick<ApprovedPack, "pack_id" | "subdir">, root: string): Promise<void> {
-    for (const folder of flowFolders(subdir))
-      await this.folder(join(root, folder), (file) => ({ source: "pack", pack_id: packId, file: `${folder}/${file}` }));
+  async pack({ pack_id: packId, subdir }: Pick<ApprovedPack, "pack_id" | "subdir">, root: string, digest?: Digest): Promise<void> {
+    const from = { source: "pack", pack_id: packId, ...(digest === undefined ? {} : { digest }) } as const;
+    for (const folder of flowFolders(subdir)) await this.folder(join(root, folder), (file) => ({ ...from, file: `${folder}/${file}` }));
   }
 
   async folder(folder: string, source: (file: string) => FlowSource): Promise<void> {

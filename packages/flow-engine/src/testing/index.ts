@@ -72,7 +72,12 @@ export function flowFile(
   const pack = source.pack === undefined ? null : (source.pack as PackId);
   return {
     text,
-    source: { source: source.source ?? (pack === null ? "shared" : "pack"), pack_id: pack, file: source.file ?? "test.flow.yaml" },
+    source: {
+      source: source.source ?? (pack === null ? "shared" : "pack"),
+      pack_id: pack,
+      file: source.file ?? "test.flow.yaml",
+      ...(source.digest === undefined ? {} : { digest: source.digest }),
+    },
   };
 }
 
