@@ -197,3 +197,44 @@ test("flow graph is Mermaid: containers hold their steps, an injected step names
   expect(graph).not.toMatch(/a"\]|```|\u202e/u);
   expect(graph.split("\n")[0]).toBe("flowchart TD");
 });
+
+test("run show tells how a run went, a line for each step, and what it gave", async () => {
+  const { house, world } = await scene();
+  const id = "run_0190a0a0-0000-7000-8000-000000000000";
+  const step = { type: "set", status: "done", attempts: 1, ms: 0.25, reason: null, origin: null, failure: null };
+  house.runs.set(id, {
+    run_id: id,
+    flow_id: "f",
+    state: "failed",
+    code: "flow.step_failed",
+    reason: "two failed\u001b[2J",
+    trigger: "schedule",
+    caller: "scheduler",
+    started_at: "2026-01-01T00:00:00.000Z",
+    execution_time: 1.5,
+    resumes: 2,
+    result: { a: 1 },
+    steps: [
+      { ...step, path: "one" },
+      { ...step, path: "two", status: "failed", attempts: 3, failure: { code: "sandbox.timeout", message: "too\nlong" } },
+      { ...step, path: "three", status: "skipped", ms: null, reason: "dependency", origin: { pack_id: "p", modifier_id: "m" } },
+      "nonsense",
+    ],
+  });
+  const { stdout } = await world.run("run", "show", id);
+  expect(stdout.split("\n")).toEqual([
+    `${id}  f  failed  1.5 s`,
+    "  2026-01-01T00:00:00.000Z  schedule  scheduler  resumes=2",
+    "  flow.step_failed: two failed\\u{1b}[2J",
+    "",
+    "STEP   TYPE  STATUS   TRIES  MS   WHY",
+    "one    set   done     1      0.3  -",
+    "two    set   failed   3      0.3  sandbox.timeout: too\\u{a}long",
+    "three  set   skipped  1      -    dependency; by p m",
+    "",
+    "{",
+    '  "a": 1',
+    "}",
+    "",
+  ]);
+});

@@ -41,7 +41,10 @@ export type StoreId = v.InferOutput<typeof StoreId>;
 /** A run id: `run_` and a UUIDv7. */
 export const RunId = v.pipe(
   v.string(),
-  v.regex(/^run_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u),
+  v.regex(
+    /^run_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u,
+    "a run's id is run_ and a UUID of version 7, as a list of runs shows it",
+  ),
   v.brand("RunId"),
 );
 export type RunId = v.InferOutput<typeof RunId>;

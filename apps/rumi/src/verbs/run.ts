@@ -1,6 +1,7 @@
 import type { Command } from "commander";
-import { packLine, safeJson } from "../escape.ts";
+import { packLine } from "../escape.ts";
 import { followRun } from "../follow-run.ts";
+import { runLines } from "../run-lines.ts";
 import type { Session } from "../session.ts";
 import { table } from "../table.ts";
 import type { Act } from "../verb.ts";
@@ -38,9 +39,9 @@ export function addRunVerbs(program: Command, act: Act): void {
     },
   );
 
-  act(run.command("show <id>").description("one run with its steps"), async (session, [id = ""]) =>
+  act(run.command("show <id>").description("one run with its steps; --json for their values"), async (session, [id = ""]) =>
     session.finish(await session.client.call("runs.get", { params: { id } }), (data) => {
-      session.line(safeJson(data, 2));
+      for (const line of runLines(data)) session.line(line);
     }),
   );
 
