@@ -9,18 +9,18 @@ import { start } from "../src/start.ts";
 interface TestOutside {
   readonly names: Readonly<Record<string, readonly string[]>>;
   /** What every lookup of a name after its first one says. */
-  readonly then?: Readonly<Record<string, readonly string[]>>;
+  readonly later?: Readonly<Record<string, readonly string[]>>;
   /** Ports of the outside, and the ports of this machine that stand for them. */
   readonly ports: Readonly<Record<string, number>>;
 }
 
 const { TEST_OUTSIDE: outside = "{}", ...env } = process.env;
-const { names, then = {}, ports } = JSON.parse(outside) as TestOutside;
+const { names, later = {}, ports } = JSON.parse(outside) as TestOutside;
 const looked = new Set<string>();
 process.exitCode = await start(loadConfig({}, env), processOutput(process.argv.includes("--json")), {
   resolver: {
     resolve: (host) => {
-      const found = looked.has(host) ? (then[host] ?? names[host]) : names[host];
+      const found = looked.has(host) ? (later[host] ?? names[host]) : names[host];
       looked.add(host);
       return found === undefined ? Promise.reject(new Error("ENOTFOUND")) : Promise.resolve(found);
     },

@@ -31,7 +31,7 @@ export async function outsideServer(
 export interface World {
   readonly names: Readonly<Record<string, readonly string[]>>;
   /** What a name's every lookup after the first says. */
-  readonly then?: Readonly<Record<string, readonly string[]>>;
+  readonly later?: Readonly<Record<string, readonly string[]>>;
   readonly ports: Readonly<Record<string, number>>;
 }
 

@@ -19,6 +19,11 @@ interface Vector {
   readonly redirect?: readonly string[];
 }
 
+/** A vector as it is asked here. `later`: what lookups of its names after the first say. */
+interface Asked extends Omit<Vector, "then"> {
+  readonly later: Record<string, string[]>;
+}
+
 const { denied } = JSON.parse(readFileSync(new URL("../../../packages/egress/src/testing/ssrf-vectors.json", import.meta.url), "utf8")) as {
   denied: readonly Vector[];
 };
@@ -27,7 +32,7 @@ const { denied } = JSON.parse(readFileSync(new URL("../../../packages/egress/src
 const INSIDE_PORTS = [22, 25, 80, 81, 443, 2375, 2376, 5432, 6379, 8000, 8080, 9200, 11211, 11434];
 
 /** Some of every group, but for listeners of the daemon, which are another one's here; all of those with names, whose lookups a daemon's life remembers, have names of their own. */
-const VECTORS: readonly Vector[] = [
+const VECTORS: readonly Asked[] = [
   ...Map.groupBy(
     denied.filter(({ url }) => url !== undefined && !url.includes(":8765")),
     ({ group }) => group,
@@ -37,18 +42,19 @@ const VECTORS: readonly Vector[] = [
   .map((vector, at) => renamed(vector, at));
 
 /** The vector's names made its own, so that a name is not looked up for two vectors. */
-function renamed(vector: Vector, at: number): Vector {
+function renamed(vector: Vector, at: number): Asked {
   const own = (name: string): string => (name.endsWith(".rumi.example") ? `v${at}-${name}` : name);
   const entries = (map: Record<string, string[]> = {}) =>
     Object.fromEntries(Object.entries(map).map(([name, found]) => [own(name), found]));
   const named = [...Object.keys(vector.answers ?? {}), "api.rumi.example"].filter((name) => name.endsWith(".rumi.example"));
   const inText = (text: string): string =>
     named.reduce((all, name) => all.replaceAll(new RegExp(`(?<![A-Za-z0-9.-])${name}`, "gu"), own(name)), text);
+  const { then, ...rest } = vector;
   return {
-    ...vector,
+    ...rest,
     url: inText(vector.url ?? ""),
     answers: { [own("api.rumi.example")]: [OUTSIDE_ADDRESS], ...entries(vector.answers) },
-    then: entries(vector.then),
+    later: entries(then),
     ...(vector.redirect === undefined ? {} : { redirect: vector.redirect.map(inText) }),
   };
 }
@@ -82,7 +88,7 @@ beforeAll(async () => {
   daemon = scope.use(
     await startInWorld(home, {
       names: Object.assign({}, ...VECTORS.map(({ answers }) => answers)) as Record<string, string[]>,
-      then: Object.assign({}, ...VECTORS.map(({ then }) => then)) as Record<string, string[]>,
+      later: Object.assign({}, ...VECTORS.map(({ later }) => later)) as Record<string, string[]>,
       // Whatever is dialled but the outside leads to what must not be reached.
       ports: {
         [`${OUTSIDE_ADDRESS}:80`]: outside.port,
@@ -141,8 +147,12 @@ describe("X60 a name that changes its answer between two lookups", () => {
     await using outside = await outsideServer((request, response) => void response.end(`outside ${asked.push(request.url ?? "")}`));
     await using guarded = await outsideServer((_request, response) => void response.end(`inside ${inside.push("flip")}`));
     const names = { "flip.rumi.example": [OUTSIDE_ADDRESS], "flop.rumi.example": ["10.0.0.1"] };
-    const then = { "flip.rumi.example": ["127.0.0.1"], "flop.rumi.example": [OUTSIDE_ADDRESS] };
-    await using flipping = await startInWorld(own, { names, then, ports: { [`${OUTSIDE_ADDRESS}:80`]: outside.port, "80": guarded.port } });
+    const later = { "flip.rumi.example": ["127.0.0.1"], "flop.rumi.example": [OUTSIDE_ADDRESS] };
+    await using flipping = await startInWorld(own, {
+      names,
+      later,
+      ports: { [`${OUTSIDE_ADDRESS}:80`]: outside.port, "80": guarded.port },
+    });
     await approveWith(flipping, PACK, { "network.egress": { allowed_domains: ["*"], allowed_ports: ["*"] } });
     const ends = answerOf<string[][]>(
       await flipping.run(PACK, { asks: [{ url: "http://flip.rumi.example/" }, { url: "http://flop.rumi.example/" }] }, 60),
