@@ -91,8 +91,8 @@ export interface RunEnd {
 
 /**
  * Remembers every run and every step, so that a run goes on after a crash without repeating what it had finished. What is
- * told survives the end of this process at once; where a promise is given, it and all that was told before survive a power
- * cut when it resolves.
+ * told survives the end of this process from the next turn of its event loop on; where a promise is given, it and all that was
+ * told before survive a power cut when it resolves.
  * @throws RumiError `storage.full` or another when it cannot be kept; the run ends then. Promises reject likewise.
  */
 export interface RunJournal {

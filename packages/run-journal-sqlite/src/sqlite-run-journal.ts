@@ -7,6 +7,7 @@ import { EventFeed } from "./event-feed.ts";
 import type { RunEvent } from "./event-feed.ts";
 import { maskValue } from "./mask-value.ts";
 import { RunHistory } from "./run-history.ts";
+import { PendingWrites } from "./pending-writes.ts";
 import { prune } from "./retention.ts";
 import type { Retention } from "./retention.ts";
 import { journaledRun, journaledStep } from "./rows.ts";
@@ -18,6 +19,9 @@ import { RUN_TABLES } from "./tables.ts";
 
 /** How often the log is moved into the file and old runs are removed, ms. */
 const MAINTENANCE_MS = 5_000;
+
+/** Steps without an effect outside the run; a later life may enter them again. */
+const QUIET_TYPES: ReadonlySet<StepStart["type"]> = new Set(["set", "if", "foreach", "repeat", "parallel"]);
 
 /** Text at rest that may hold a live secret. */
 export interface ValueSeal {
@@ -50,10 +54,12 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
   readonly #retention: Retention;
   /** Row ids of runs that are going on. */
   readonly #rows = new Map<string, number>();
+  readonly #pending: PendingWrites;
   readonly #timer: NodeJS.Timeout;
 
   private constructor(file: SqliteFile, deps: SqliteRunJournalDeps, retention: Retention) {
     this.#file = file;
+    this.#pending = new PendingWrites(file, deps.logger);
     this.#sql = createStatements(file);
     this.#deps = deps;
     this.#retention = retention;
@@ -91,70 +97,58 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
       }),
     );
     this.#rows.set(run.run_id, row);
-    if (run.state === "running") this.#tell(run.run_id, "run.started", { flow_id: run.flow_id });
+    if (run.state === "running") this.#tellLater(run.run_id, "run.started", { flow_id: run.flow_id });
   }
 
   running(runId: RunId, resumed: boolean): void {
     keeping(() => this.#sql.setRunning.run(resumed ? 1 : 0, this.#rowOf(runId)));
-    this.#tell(runId, "run.started", resumed ? { resumed: true } : {});
+    this.#tellLater(runId, "run.started", resumed ? { resumed: true } : {});
   }
 
   find(runId: RunId, path: string): JournaledStep | undefined {
+    this.#pending.write(runId);
     return keeping(() => {
       const row = this.#sql.findStep.get(this.#rowOf(runId), path) as StepRow | undefined;
       return row === undefined ? undefined : journaledStep(row, (text) => this.#read(text));
     });
   }
 
-  started(runId: RunId, step: StepStart): Promise<void> {
-    keeping(() => {
-      const origin = step.origin?.modifier_id == null ? null : JSON.stringify(step.origin);
-      this.#sql.startStep.run(
-        this.#rowOf(runId),
-        step.path,
-        step.step_id,
-        step.type,
-        step.flow_id,
-        step.attempt,
-        step.child_digest,
-        origin,
-        step.started_at,
-      );
-    });
-    this.#tell(runId, "step.started", { path: step.path, step_id: step.step_id, type: step.type, attempt: step.attempt });
+  started(runId: RunId, step: StepStart): void | Promise<void> {
+    this.#pending.add(runId, () => this.#start(runId, step));
+    if (QUIET_TYPES.has(step.type)) return undefined;
+    this.#pending.write(runId);
     return this.#durable();
   }
 
   finished(runId: RunId, step: StepFinish): void {
-    keeping(() =>
-      this.#file.transaction(() => {
-        const row = this.#rowOf(runId);
-        this.#sql.finishStep.run(
-          row,
-          step.path,
-          step.step_id,
-          step.type,
-          step.flow_id,
-          step.status,
-          step.attempts,
-          step.status === "done" ? this.#text(step.value) : null,
-          step.writes === null ? null : this.#text(step.writes),
-          step.failure === null ? null : this.#text({ ...step.failure }),
-          this.#masked(step.reason),
-          this.#masked(step.abort),
-          step.ms,
-          step.finished_at,
-        );
-        this.#sql.setActive.run(step.active_ms, row);
-      }),
-    );
-    const { path, step_id: id, status, attempts, ms, reason, failure } = step;
-    if (status === "skipped") this.#tell(runId, "step.skipped", { path, step_id: id, reason });
-    else this.#tell(runId, "step.finished", { path, step_id: id, status, attempts, ms, code: failure?.code ?? null });
+    this.#pending.add(runId, () => {
+      const row = this.#rowOf(runId);
+      this.#sql.finishStep.run(
+        row,
+        step.path,
+        step.step_id,
+        step.type,
+        step.flow_id,
+        step.status,
+        step.attempts,
+        step.status === "done" ? this.#text(step.value) : null,
+        step.writes === null ? null : this.#text(step.writes),
+        step.failure === null ? null : this.#text({ ...step.failure }),
+        this.#masked(step.reason),
+        this.#masked(step.abort),
+        step.ms,
+        step.finished_at,
+      );
+      this.#sql.setActive.run(step.active_ms, row);
+      const { path, step_id: id, status, attempts, ms, reason, failure } = step;
+      if (status === "skipped") this.#tell(runId, "step.skipped", { path, step_id: id, reason });
+      else this.#tell(runId, "step.finished", { path, step_id: id, status, attempts, ms, code: failure?.code ?? null });
+    });
   }
 
   async ended(runId: RunId, end: RunEnd): Promise<void> {
-    keeping(() =>
+    this.#pending.forgive(runId);
+    this.#pending.add(runId, () => {
       this.#sql.endRun.run(
         end.state,
         end.code,
@@ -167,15 +161,17 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
         end.active_ms,
         end.finished_at,
         this.#rowOf(runId),
-      ),
-    );
-    this.#tell(runId, "run.finished", { state: end.state, code: end.code, reason: end.reason });
+      );
+      this.#tell(runId, "run.finished", { state: end.state, code: end.code, reason: end.reason });
+    });
+    this.#pending.write(runId);
     this.#rows.delete(runId);
     this.feed.close(runId);
     await this.#durable();
   }
 
   unfinished(): readonly JournaledRun[] {
+    this.#pending.writeAll();
     return keeping(() => {
       const rows = this.#sql.unfinished.all() as unknown as RunRow[];
       for (const row of rows) this.#rows.set(row.run_id, row.id);
@@ -203,18 +199,32 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
 
   /** Adds a line or a chunk of a block to the run's events; a run that is not going on takes none. */
   tell(runId: string, type: "log" | "chunk", data: JsonObject): void {
-    if (this.#rows.has(runId)) this.#tell(runId, type, data);
+    if (this.#rows.has(runId)) this.#tellLater(runId, type, data);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#pending[Symbol.dispose]();
     this.feed.end();
     await this.#file[Symbol.asyncDispose]();
   }
 
-  #tell(runId: string, type: RunEvent["type"], data: JsonObject): void {
+  /** Inside a transaction. */
+  #start(runId: RunId, step: StepStart): void {
+    const { path, step_id: id, type, flow_id: flowId, attempt, child_digest: child, started_at: startedAt } = step;
+    const origin = step.origin?.modifier_id == null ? null : JSON.stringify(step.origin);
+    this.#sql.startStep.run(this.#rowOf(runId), path, id, type, flowId, attempt, child, origin, startedAt);
+    this.#tell(runId, "step.started", { path, step_id: id, type, attempt });
+  }
+
+  #tellLater(runId: string, type: RunEvent["type"], data: JsonObject): void {
+    const at = this.#deps.now();
+    this.#pending.add(runId, () => this.#tell(runId, type, data, at));
+  }
+
+  #tell(runId: string, type: RunEvent["type"], data: JsonObject, at = this.#deps.now()): void {
     try {
-      this.feed.add(runId, type, this.#masked(data), this.#deps.now());
+      this.feed.add(runId, type, this.#masked(data), at);
     } catch (cause) {
       this.#deps.logger.log("warn", "an event of a run could not be kept", { run_id: runId, error: journalFailure(cause).message });
     }
