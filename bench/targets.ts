@@ -20,6 +20,14 @@ export function compareWithTargets(report: Report): void {
   report.target("cold first answer / engine create + start, Python", p50("cold.python") / p50("engine.python"), "at most", 2, "x");
   report.target("cold first answer / engine create + start, Node", p50("cold.node") / p50("engine.node"), "at most", 2, "x");
   report.target("flow of 40 isolated Python steps", p50("flow.40"), "at most", 100, "ms");
+  report.target("flow of 40 isolated Python steps, journaled", p50("flow.40.journaled"), "at most", 150, "ms");
+  report.target("flow engine, set steps", value("flow.sets.rate"), "at least", 200_000, "steps/s");
+  report.target("flow engine, handler steps", value("flow.handlers.rate"), "at least", 100_000, "steps/s");
+  report.target("journaling, per step with an effect, p50", value("flow.journal"), "at most", 0.15, "ms");
+  report.target("journaling, per step / bare SQLite, durable commit", value("flow.journal") / p50("flow.bare.commit"), "at most", 3, "x");
+  report.target("load of 1,000 flow files and 500 modifiers", p50("flow.load"), "at most", 1000, "ms");
+  report.target("load / the YAML library alone", p50("flow.load") / p50("flow.load.bare"), "at most", 2, "x");
+  report.target("foreach over 1,000 items", p50("flow.foreach"), "at most", 50, "ms");
   report.target("1 MiB in and out", p50("python.mib"), "at most", 6, "ms");
   report.target("memory per idle warm container, Python", value("memory.python"), "at most", 12, "MB");
   report.target("memory per idle warm container, Node reuse", value("memory.node.reuse"), "at most", 20, "MB");

@@ -1,68 +1,84 @@
-import { systemClock } from "@rumi/core";
-import type { Digest, JsonObject } from "@rumi/core";
-import { FlowRunner, FlowTable } from "@rumi/flow-engine";
-import type { BlockRunner, FlowFile } from "@rumi/flow-engine";
+import type { KernelHandler } from "@rumi/flow-engine";
+import { flowText, runOf } from "../flow-runs.ts";
 import { closedLoop } from "../measure.ts";
 import type { Place } from "../place.ts";
 import type { Report } from "../report.ts";
+import { flowJournal, withJournal } from "./flow-journal.ts";
+import { flowLoad } from "./flow-load.ts";
 
-const SET_STEPS = 500;
+const STEPS = 500;
+const ITEMS = 1000;
 const BLOCK_STEPS = 40;
 
-const setSteps = `flow_id: sets
-phases: [main]
-steps:
-${Array.from({ length: SET_STEPS }, (_, step) => `  - {id: s${step}, phase: main, type: set, input: {key: v${step % 10}, value: "\${ctx.v${(step + 9) % 10}}"}}`).join("\n")}
-`;
+const steps = (count: number, write: (step: number) => string): string[] => Array.from({ length: count }, (_, step) => write(step));
+/** One that has its value later, as those that wait for something do. */
+const later: KernelHandler = { name: "kernel:later", kind: "open", run: (args) => Promise.resolve(args["value"] ?? null) };
 
-const blockSteps = `flow_id: blocks
-phases: [main]
-steps:
-${Array.from({ length: BLOCK_STEPS }, (_, step) => `  - {id: s${step}, phase: main, type: python_file_call, owner_pack: bench, file: hello.py, input: {name: World, text: "${"x".repeat(160)}"}, output: v${step % 10}}`).join("\n")}
-`;
-
-function runner(text: string, blocks: BlockRunner): FlowRunner {
-  const files: FlowFile[] = [{ text, source: { source: "shared", pack_id: null, file: "bench.flow.yaml" } }];
-  const digest = `sha256:${"0".repeat(64)}` as Digest;
-  const resolver = { resolve: (_pack: string, file: string) => ({ found: true, file, runtime: "python", digest }) as const };
-  const table = FlowTable.compose(files, { blocks: resolver, handlers: [] });
-  const [problem] = table.problems.filter(({ severity }) => severity === "error");
-  if (problem !== undefined) throw new Error(JSON.stringify(problem));
-  return new FlowRunner({
-    table: () => table,
-    blocks,
-    handlers: [],
-    audit: { record: () => Promise.resolve() },
-    clock: systemClock,
-    logger: { log: () => undefined },
-  });
-}
-
-async function run(flows: FlowRunner, id: string, inputs: JsonObject = {}): Promise<void> {
-  const answer = await flows.run(id, inputs, { caller: "bench", trigger: "api" });
-  if (answer.state !== "completed" || answer.failed_steps.length > 0) throw new Error(JSON.stringify(answer).slice(0, 2000));
-}
-
-/** The flow engine alone, and with isolated blocks in its steps. */
+/** The flow engine alone, with a journal, with isolated blocks in its steps, and how it loads files. */
 export async function flows(report: Report, place: Place | null, scale: number): Promise<void> {
-  const none: BlockRunner = { run: () => Promise.reject(new Error("no block here")) };
-  const sets = runner(setSteps, none);
-  const samples = report.add(
+  await engine(report, scale);
+  await flowJournal(report, scale);
+  await flowLoad(report, scale);
+  if (place !== null) await isolated(report, place, scale);
+}
+
+async function engine(report: Report, scale: number): Promise<void> {
+  const row = async (id: string, what: string, text: string, count: number): Promise<void> => {
+    const { p50 } = report.add(id, what, await closedLoop(runOf(text, { handlers: [later] }, { v9: "x" }), 60 * scale, 10));
+    report.figure(`${id}.rate`, `${what}: steps per second`, (count * 1000) / p50, "steps/s");
+  };
+  const read = (step: number): string => `"\${ctx.v${(step + 9) % 10}}"`;
+  await row(
     "flow.sets",
-    `flow of ${SET_STEPS} set steps`,
-    await closedLoop(() => run(sets, "sets", { v9: "x" }), 60 * scale, 10),
+    `flow of ${STEPS} set steps`,
+    flowText(
+      "sets",
+      steps(STEPS, (step) => `id: s${step}, type: set, input: {key: v${step % 10}, value: ${read(step)}}`),
+    ),
+    STEPS,
   );
-  report.figure("flow.steps", "flow-engine steps per second, without blocks", SET_STEPS * (samples.perSecond ?? Number.NaN), "steps/s");
-  if (place === null) return;
+  const call = (name: string) => (step: number) =>
+    `id: s${step}, type: handler, input: {handler: "kernel:${name}", args: {key: v9, value: ${read(step)}}}, output: v${step % 10}`;
+  await row("flow.handlers", `flow of ${STEPS} handler steps`, flowText("handlers", steps(STEPS, call("ctx.get"))), STEPS);
+  await row("flow.later", `flow of ${STEPS} handler steps that wait`, flowText("later", steps(STEPS, call("later"))), STEPS);
+  const items = JSON.stringify(Array.from({ length: ITEMS }, (_, item) => item));
+  const foreach = (concurrency: number, step: string): string =>
+    flowText("foreach", [
+      `id: all, type: foreach, items: ${items}, concurrency: ${concurrency}, collect: "\${ctx.got}", output: all, steps: [{${step}}]`,
+    ]);
+  await row("flow.foreach", `foreach over ${ITEMS} items`, foreach(1, 'id: s, type: set, input: {key: got, value: "${ctx.item}"}'), ITEMS);
+  await row(
+    "flow.foreach.16",
+    `foreach over ${ITEMS} items, 16 at once, steps that wait`,
+    foreach(16, 'id: s, type: handler, input: {handler: "kernel:later", args: {value: "${ctx.item}"}}, output: got'),
+    ITEMS,
+  );
+}
+
+async function isolated(report: Report, place: Place, scale: number): Promise<void> {
+  const text = flowText(
+    "blocks",
+    steps(
+      BLOCK_STEPS,
+      (step) =>
+        `id: s${step}, type: python_file_call, owner_pack: bench, file: hello.py, input: {name: World, text: "${"x".repeat(160)}"}, output: v${step % 10}`,
+    ),
+  );
   const instance = await place.sandbox.start(place.spec("python"));
-  try {
-    const isolated = runner(blockSteps, {
+  const blocks: Parameters<typeof runOf>[1] = {
+    blocks: {
       run: async (call) => {
         const value = await place.call(instance, call.file, call.input);
         return { ok: true, value, execution_mode: "container", warnings: [], duration_ms: 0 };
       },
+    },
+  };
+  try {
+    report.add("flow.40", `flow of ${BLOCK_STEPS} isolated Python steps`, await closedLoop(runOf(text, blocks), 20 * scale, 3));
+    await withJournal(async (journal) => {
+      const samples = await closedLoop(runOf(text, { ...blocks, journal }), 20 * scale, 3);
+      report.add("flow.40.journaled", `flow of ${BLOCK_STEPS} isolated Python steps, journaled`, samples);
     });
-    report.add("flow.40", `flow of ${BLOCK_STEPS} isolated Python steps`, await closedLoop(() => run(isolated, "blocks"), 20 * scale, 3));
   } finally {
     await place.sandbox.stop(instance);
   }
