@@ -11,6 +11,7 @@ import type { InstancePoolOptions } from "./pool-options.ts";
 import type { ApprovalGate, ApprovedSnapshot } from "./ports.ts";
 import { SandboxWatch } from "./sandbox-watch.ts";
 import type { SecurityMode } from "./sandbox-watch.ts";
+import { NO_BYTES } from "./snapshot-block-resolver.ts";
 import { ManualTimers, settle } from "./testing/manual-timers.ts";
 import { CountingSpecs } from "./testing/seeds.ts";
 import { SteeredSandbox } from "./testing/steered-sandbox.ts";
@@ -143,18 +144,17 @@ test("the block's context holds the contract's keys and nothing of the host", as
 test("X4 a pack that is not approved: nothing is started, hashed or asked of the engine", async () => {
   const { run, gate, sandbox, audit } = makeRunner();
   gate.refusal = { code: "approval.not_approved", reason: "the pack waits for approval", remedy: "rumi pack approve alpha" };
-  expect(await run()).toMatchObject({
-    ok: false,
-    code: "flow.pack_changed",
-    error_type: "approval_rejected",
-    execution_mode: "rejected",
-    retryable: false,
-    remedy: "rumi pack approve alpha",
-  });
+  const refused = { ok: false, error_type: "approval_rejected", execution_mode: "rejected", retryable: false };
+  const remedy = "rumi pack approve alpha";
+  // A run that began when the pack might not run is told why; one that began before is told that it changed.
+  expect(await run({ digest: NO_BYTES })).toMatchObject({ ...refused, code: "approval.not_approved", remedy });
+  expect(await run()).toMatchObject({ ...refused, code: "flow.pack_changed", remedy });
   expect(gate.asked).not.toContain("verify");
   expect(sandbox.log).toEqual([]);
   expect(audit.events).toMatchObject([
     { category: "python_file_call", success: false, execution_mode: "rejected", rejection_reason: "the pack waits for approval" },
+    { category: "security", action: "approval.not_approved", success: false },
+    { category: "python_file_call", success: false },
     { category: "security", action: "approval.not_approved", success: false },
   ]);
 });

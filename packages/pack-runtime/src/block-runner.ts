@@ -11,6 +11,7 @@ import type { InstancePool } from "./instance-pool.ts";
 import type { ApprovalGate, ApprovedSnapshot, InstanceSeed } from "./ports.ts";
 import type { RunLogs } from "./run-logs.ts";
 import type { SandboxWatch } from "./sandbox-watch.ts";
+import { NO_BYTES } from "./snapshot-block-resolver.ts";
 
 /** Most bytes of log lines kept per call. Source: page "Execution", section 6. */
 export const MAX_CALL_LOG_BYTES = 256 * 1024;
@@ -146,12 +147,17 @@ export class PackBlockRunner implements BlockRunner {
     return this.#deps.sandbox.last?.isolation === "none" ? "host_permissive" : "container";
   }
 
-  /** The run is bound to bytes that might run when it began: either others were approved meanwhile, or none may run any more. */
+  /**
+   * A run bound to no bytes began when the pack might not run: that is the answer. Else it is bound to bytes that might run
+   * then: either others were approved meanwhile, or none may run any more.
+   */
   #approvalRefusal(call: BlockCall): BlockRefusal {
     const current = this.#deps.gate.gate(call.owner_pack);
     const changed = { error_type: "approval_rejected", code: "flow.pack_changed" } as const;
     if (current.allowed) return { ...changed, message: `pack "${call.owner_pack}" was approved anew while the flow ran` };
-    return { ...changed, cause: current.code, message: current.reason, remedy: current.remedy };
+    const { code, reason: message, remedy } = current;
+    if (call.digest === NO_BYTES) return { error_type: "approval_rejected", code, message, remedy };
+    return { ...changed, cause: code, message, remedy };
   }
 
   #finish(call: BlockCall, result: RunResult): BlockOutcome {

@@ -6,7 +6,7 @@ import type { TreeListing } from "@rumi/safe-files";
 import type { ApprovalGate } from "./ports.ts";
 
 /** Stands for the bytes of a pack that is there but may not run: nothing has this digest, so the gate refuses it. */
-const NO_BYTES = sha256("rumi: no approved bytes");
+export const NO_BYTES = sha256("rumi: no approved bytes");
 
 export interface SnapshotBlockResolverDeps {
   readonly gate: Pick<ApprovalGate, "gate">;
