@@ -11,6 +11,7 @@ import { MIB, RumiError } from "@rumi/core";
 import type { PackId } from "@rumi/core";
 import { contextHandlers, flowHandlers, FlowRunner, Scheduler } from "@rumi/flow-engine";
 import type { RunState } from "@rumi/flow-engine";
+import { libKernelHandlers, LibRuns } from "@rumi/pack-lifecycle";
 import { packNeeds } from "@rumi/pack-manifest";
 import {
   BlockInstanceSpecs,
@@ -37,6 +38,7 @@ import {
 } from "@rumi/pack-runtime";
 import type { ApprovalGate, InstanceSeed } from "@rumi/pack-runtime";
 import type { SqliteRunJournal } from "@rumi/run-journal-sqlite";
+import type { InstanceLimits } from "@rumi/sandbox";
 import { PackVocabulary, SharedDictionary } from "@rumi/vocabulary";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
 import { bindDictionary } from "./bind-dictionary.ts";
@@ -87,14 +89,13 @@ export function compose(
 
   make(PART.pool, (get) => {
     const watch = get(PART.sandboxWatch);
-    const { block, pool } = config;
-    const limits = { memory_bytes: block.memoryMb * MIB, cpus: block.cpus, pids: block.pids, tmp_bytes: block.tmpMb * MIB };
+    const { pool } = config;
     return new InstancePool(
       {
         sandbox,
         specs: new BlockInstanceSpecs(
           { random, hasForwardProxy: (packId) => hasForwardProxy(get, config, packId) },
-          { userData: paths.userData, limits, slots: pool.slots },
+          { userData: paths.userData, limits: instanceLimits(config), slots: pool.slots },
         ),
         gateway: get(PART.gateway),
         beforeStart: async (seed) => {
@@ -123,11 +124,13 @@ export function compose(
   make(PART.approvals, (get) => {
     const reviewReader = new PackReviewReader({ flows: () => get(PART.catalog).knownFlows() });
     const inUse = {
-      digestsInUse: (packId: string) =>
-        get(PART.pool)
+      digestsInUse: (packId: string) => [
+        ...get(PART.pool)
           .list()
           .filter((view) => view.pack_id === packId)
           .map((view) => view.digest),
+        ...get(PART.libs).digestsInUse(packId),
+      ],
     };
     return new PackApprovals(
       {
@@ -179,6 +182,30 @@ export function compose(
 
   make(PART.vocabulary, (get) => new VocabularyCatalog({ approvals: get(PART.approvals), diagnostics }));
 
+  make(
+    PART.libs,
+    (get) =>
+      new LibRuns(
+        {
+          approvals: get(PART.approvals),
+          gate: get(PART.checks),
+          sandbox,
+          admit: (runtime) => get(PART.sandboxWatch).admit(runtime),
+          audit,
+          clock,
+          random,
+          diagnostics,
+          logger,
+          redact,
+        },
+        {
+          userData: paths.userData,
+          recordsFile: join(paths.settings, "lib_execution_records.json"),
+          limits: instanceLimits(config),
+        },
+      ),
+  );
+
   make(PART.bus, () => new EventBus({ logger }));
   make(PART.interfaces, (get) => {
     const approvals = get(PART.approvals);
@@ -214,6 +241,7 @@ export function compose(
       ),
     }),
     ...dictionaryKernelHandlers({ dictionary: get(PART.dictionary) }),
+    ...libKernelHandlers({ libs: get(PART.libs) }),
     ...operatorKernelHandlers({
       approvals: get(PART.approvals),
       flows: () => get(PART.catalog),
@@ -383,6 +411,11 @@ export function compose(
     ),
   );
   return { get: (token) => container.resolve(token) };
+}
+
+/** The walls of an instance that runs a pack's code. */
+function instanceLimits({ block }: Config): InstanceLimits {
+  return { memory_bytes: block.memoryMb * MIB, cpus: block.cpus, pids: block.pids, tmp_bytes: block.tmpMb * MIB };
 }
 
 /** Ordinary HTTP libraries inside find the proxy while the pack holds a network grant, or a report runs. */

@@ -83,6 +83,7 @@ export async function startDaemon(
   const watch = stack.use(parts.get(PART.sandboxWatch));
   stack.use(parts.get(PART.uses));
   stack.use(parts.get(PART.dictionary));
+  stack.use(parts.get(PART.libs));
   stack.use(parts.get(PART.broker));
   stack.use(parts.get(PART.egress));
   stack.use(parts.get(PART.gateway));
@@ -264,6 +265,7 @@ async function runStartup(parts: Composition, { audit, diagnostics, logger }: Fo
       message: "the official start-up flow is missing or invalid; its steps ran built in",
     });
     await parts.get(PART.approvals).scan();
+    await parts.get(PART.libs).processAll();
     await parts.get(PART.pending).write();
   } catch (cause) {
     logger.log("error", "the start-up steps failed", { error: String(cause) });

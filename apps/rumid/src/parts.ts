@@ -5,6 +5,7 @@ import type { CapabilityBroker, GrantBook, HostPrivileges, NetworkGrants, Sqlite
 import type { CapabilityTable, GrantedSecretBroker, PackHandlers } from "@rumi/core-capabilities";
 import type { EgressProxy, EgressReports } from "@rumi/egress";
 import type { FlowRunner, KernelHandler, Scheduler } from "@rumi/flow-engine";
+import type { LibRuns } from "@rumi/pack-lifecycle";
 import type {
   FlowCatalog,
   EventBus,
@@ -46,6 +47,7 @@ export const PART = {
   pending: part<PendingExport>("pending"),
   scheduler: part<Scheduler>("scheduler"),
   vocabulary: part<VocabularyCatalog>("vocabulary"),
+  libs: part<LibRuns>("libs"),
   dictionary: part<SharedDictionary>("dictionary"),
   interfaces: part<InterfaceRegistry>("interfaces"),
   bus: part<EventBus>("bus"),

@@ -1,5 +1,5 @@
 import { SecretKey } from "@rumi/core";
-import type { PackId } from "@rumi/core";
+import type { Digest, PackId } from "@rumi/core";
 import type { SecretStore } from "@rumi/secrets";
 import * as v from "valibot";
 import type { Composition } from "./compose.ts";
@@ -73,6 +73,18 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
   const deaf = parts.get(PART.privileges).onChange(async (privilege) => {
     if (privilege === "allow_wildcard_modifiers") await parts.get(PART.catalog).reload();
   });
+  // A yes to other bytes runs their lib at once. What is approved already waits for the start-up flow; nobody waits for a lib.
+  const libs = parts.get(PART.libs);
+  const known = new Map<PackId, Digest>(approvals.approved().map((pack) => [pack.pack_id, pack.digest]));
+  const runLib = (packId: PackId): void => {
+    const gate = approvals.gate(packId);
+    const was = known.get(packId);
+    libs.packChanged(packId);
+    if (!gate.allowed) return void known.delete(packId);
+    known.set(packId, gate.digest);
+    if (was === gate.digest) return;
+    libs.process(packId).catch((cause: unknown) => logger.log("error", "the lib of a pack was not dealt with", { error: String(cause) }));
+  };
   const timers = [
     setInterval(look, LOOK_MS),
     setInterval(() => {
@@ -84,6 +96,7 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
     async packChanged(packId) {
       standing.set(packId, network.hasNetwork(packId));
       if (approvals.describe(packId) === null) parts.get(PART.reports).forget(packId);
+      runLib(packId);
       await Promise.all([reload(), approvals.gate(packId).allowed ? undefined : containers?.removeOf(packId)]);
     },
     [Symbol.dispose]() {

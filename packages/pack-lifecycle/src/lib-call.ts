@@ -5,7 +5,15 @@ import type { Clock, Digest, ExecutionMode, JsonObject, Logger, PackId, Random }
 import type { InstanceLimits, Isolation, LogLine, Mount, RunResult, Runtime, Sandbox } from "@rumi/sandbox";
 import { measureData, openDataFolder } from "./data-folder.ts";
 import type { LibFile, LibType, PackLib } from "./lib-files.ts";
-import { DATA_WATCH_MS, LIB_TIMEOUT_MS, MAX_DATA_BYTES, MAX_KEPT_CHARS, MAX_KEPT_LINES, MAX_LOG_BYTES } from "./limits.ts";
+import {
+  DATA_WATCH_MS,
+  LIB_TIMEOUT_MS,
+  MAX_DATA_BYTES,
+  MAX_KEPT_CHARS,
+  MAX_KEPT_LINE_CHARS,
+  MAX_KEPT_LINES,
+  MAX_LOG_BYTES,
+} from "./limits.ts";
 import type { LibGate } from "./ports.ts";
 
 /** Where the approved bytes and the data stand inside. */
@@ -178,16 +186,13 @@ export class LibCaller {
   }
 
   #keep(log: string[], { stream, text }: LogLine): void {
-    log.push(`${stream}: ${this.#redact(text)}`);
+    log.push(`${stream}: ${this.#kept(text, MAX_KEPT_LINE_CHARS)}`);
     if (log.length > MAX_KEPT_LINES) log.shift();
   }
 
-  #kept(text: string): string {
-    return this.#redact(text).slice(0, MAX_KEPT_CHARS).toWellFormed();
-  }
-
-  #redact(text: string): string {
-    return this.#deps.redact?.(text) ?? text;
+  /** Redacted before it is cut: half a secret is not found. */
+  #kept(text: string, maxChars = MAX_KEPT_CHARS): string {
+    return (this.#deps.redact?.(text) ?? text).slice(0, maxChars).toWellFormed();
   }
 }
 

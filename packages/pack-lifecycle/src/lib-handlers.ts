@@ -7,6 +7,9 @@ import { LIB_TYPES } from "./lib-files.ts";
 import type { LibType } from "./lib-files.ts";
 import type { LibOutcome, LibRuns } from "./lib-runs.ts";
 
+/** Characters of an error in the summary of all packs. */
+const MAX_TOLD_CHARS = 300;
+
 export interface LibHandlerDeps {
   readonly libs: Pick<LibRuns, "processAll" | "check" | "execute" | "clearRecord" | "listRecords">;
 }
@@ -30,7 +33,7 @@ export function libKernelHandlers({ libs }: LibHandlerDeps): KernelHandler[] {
     },
   });
   return [
-    handler("kernel:lib.process_all", "nothing", async (_, signal) => (await libs.processAll(signal)).map(plain)),
+    handler("kernel:lib.process_all", "nothing", async (_, signal) => summary(await libs.processAll(signal))),
     handler("kernel:lib.check", "pack", async (args) => plain(await libs.check(packOf(args)))),
     handler("kernel:lib.execute", "pack_and_type", async (args, signal) => {
       const outcome = await libs.execute(packOf(args), (args["lib_type"] ?? null) as LibType | null, signal);
@@ -62,6 +65,23 @@ function faults(args: JsonObject, named: Named): string[] {
 
 function packOf(args: JsonObject): PackId {
   return args["pack_id"] as PackId;
+}
+
+/** How many packs ended how, and those of which there is something to say: the value stays small with many packs. */
+function summary(outcomes: readonly LibOutcome[]): JsonObject {
+  const counts: Record<string, number> = {};
+  for (const { result } of outcomes) counts[result] = (counts[result] ?? 0) + 1;
+  const told = outcomes.filter(({ result }) => result !== "none" && result !== "skipped");
+  return {
+    counts,
+    packs: told.map(({ pack_id, lib_type, result, code, error }) => ({
+      pack_id,
+      lib_type,
+      result,
+      code,
+      error: error?.slice(0, MAX_TOLD_CHARS).toWellFormed() ?? null,
+    })),
+  };
 }
 
 function plain(outcome: LibOutcome): JsonObject {

@@ -1,5 +1,4 @@
-import { rm, symlink, writeFile } from "node:fs/promises";
-import { stat } from "node:fs/promises";
+import { rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { PackId } from "@rumi/core";
 import { SandboxError } from "@rumi/sandbox";
@@ -122,10 +121,10 @@ test("F84 other bytes begin their own count; a failed update keeps the success t
 
 test("packs run in load order, one after the other, and one that fails hinders no other", async () => {
   const running: string[] = [];
-  const noting: FakeBlock = async ({ context }) => {
-    running.push(`begin ${String(context["pack_id"])}`);
+  const noting: FakeBlock = async ({ instance }) => {
+    running.push(`begin ${instance.pack_id}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
-    running.push(`end ${String(context["pack_id"])}`);
+    running.push(`end ${instance.pack_id}`);
     return null;
   };
   const s = await scene({ "lib/install.py": noting, "backend/lib/install.py": raising });
@@ -238,6 +237,28 @@ test("an engine that goes, and a daemon that stops, in the middle of a run are n
   expect(await s.sandbox.list()).toEqual([]);
   expect(await s.libs.processAll()).toMatchObject([{ result: "refused", code: "daemon.stopping" }]);
   expect(await s.again().listRecords()).toMatchObject([{ failures: 0 }]);
+});
+
+test("a pack that is closed in the middle of its run is ended, and its snapshot is kept until then", async () => {
+  const begun = Promise.withResolvers<void>();
+  const s = await scene({
+    "lib/install.py": async () => {
+      begun.resolve();
+      await new Promise(() => undefined);
+      return null;
+    },
+  });
+  await s.approve("alpha", { "lib/install.py": "" });
+  s.home.approvals.onChange((change) => s.libs.packChanged(change.pack_id as PackId));
+  const gate = s.home.approvals.gate(ALPHA);
+  const running = s.libs.processAll();
+  await begun.promise;
+  expect(s.libs.digestsInUse("alpha")).toEqual([gate.allowed ? gate.digest : null]);
+  expect(s.libs.digestsInUse("beta")).toEqual([]);
+  await s.home.approvals.reject("alpha", { actor: "test" });
+  expect(await running).toMatchObject([{ result: "failed", error: expect.stringMatching(/^cancelled/u) }]);
+  expect(s.libs.digestsInUse("alpha")).toEqual([]);
+  expect(await s.libs.listRecords()).toMatchObject([{ failures: 0 }]);
 });
 
 test("a pack that may not run, a file that is not there and a copy that was damaged run nothing", async () => {

@@ -57,6 +57,7 @@ export class LibRuns implements AsyncDisposable {
   readonly #caller: LibCaller;
   readonly #stop = new AbortController();
   readonly #unwell = new Set<string>();
+  #running: { readonly pack_id: PackId; readonly digest: Digest; readonly abort: AbortController } | null = null;
   #turn: Promise<unknown> = Promise.resolve();
   #problem: string | null = null;
 
@@ -125,6 +126,17 @@ export class LibRuns implements AsyncDisposable {
     return this.#inTurn(() => this.#records());
   }
 
+  /** The pack was approved, closed or changed: a run of bytes that may not run any more ends. */
+  packChanged(pack: PackId): void {
+    const running = this.#running;
+    if (running?.pack_id === pack && !this.#deps.gate.gate(pack, running.digest).allowed) running.abort.abort();
+  }
+
+  /** The snapshot that a run of the pack needs now. */
+  digestsInUse(pack: string): readonly Digest[] {
+    return this.#running?.pack_id === pack ? [this.#running.digest] : [];
+  }
+
   /** Ends the run in flight; it is not counted against its pack. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
@@ -159,9 +171,11 @@ export class LibRuns implements AsyncDisposable {
     const { pack_id: pack, digest } = found;
     const call = { pack_id: pack, digest, lib, lib_type: type, file };
     const facts = { pack_id: pack, lib_type: type, lib_digest: lib.digest };
-    const ended = AbortSignal.any([this.#stop.signal, ...(signal === undefined ? [] : [signal])]);
+    const abort = new AbortController();
+    const ended = AbortSignal.any([this.#stop.signal, abort.signal, ...(signal === undefined ? [] : [signal])]);
     let end: LibCallEnd;
     try {
+      this.#running = { pack_id: pack, digest, abort };
       end = await this.#caller.run(call, ended);
     } catch (cause) {
       if (!(cause instanceof RumiError)) throw cause;
@@ -169,6 +183,8 @@ export class LibRuns implements AsyncDisposable {
       await this.#audit(found, outcome, "rejected", null);
       this.#report(pack, outcome);
       return outcome;
+    } finally {
+      this.#running = null;
     }
     const { error, output, log, duration_ms } = end;
     const failed = error !== null;

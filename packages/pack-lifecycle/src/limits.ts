@@ -18,8 +18,9 @@ export const MAX_DATA_DEPTH = 64;
 /** How often `/data` is measured while a lib runs, ms: what fills the disk is ended long before its time is over. Source: own. */
 export const DATA_WATCH_MS = 1_000;
 
-/** Log lines of a run that are kept for its answer, the last ones. Source: own. */
+/** Log lines of a run that are kept for its answer, the last ones, and characters of one. Source: own. */
 export const MAX_KEPT_LINES = 100;
+export const MAX_KEPT_LINE_CHARS = 500;
 
 /** Bytes of log lines taken in per call. Source: page "Execution", section 6. */
 export const MAX_LOG_BYTES = 256 * 1024;

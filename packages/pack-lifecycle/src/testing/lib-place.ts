@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { openTestApprovals } from "@rumi/approval/testing";
 import type { TestApprovals } from "@rumi/approval/testing";
 import { MIB, systemClock, systemRandom } from "@rumi/core";
-import type { PackId } from "@rumi/core";
 import { MemoryAudit, MemoryDiagnostics, silentLogger } from "@rumi/core/testing";
 import { ensureFolder } from "@rumi/safe-files";
 import type { InstanceLimits, Runtime, Sandbox } from "@rumi/sandbox";
@@ -68,7 +67,7 @@ export async function openLibPlace(options: LibPlaceOptions): Promise<LibPlace> 
     diagnostics,
     recordsFile,
     again,
-    data: (pack) => join(home.userData, "packs", pack as PackId, "data"),
+    data: (pack) => join(home.userData, "packs", pack, "data"),
     approve: async (pack, files, manifest = {}) => {
       const ecosystem = JSON.stringify({ pack_id: pack, pack_identity: `github:author/${pack}`, ...manifest });
       await home.putPack(pack, { "ecosystem.json": ecosystem, ...files });
