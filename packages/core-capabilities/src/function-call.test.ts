@@ -49,6 +49,7 @@ test("the own pack's functions need no grant, also unknown ones are told", async
   const house = new House();
   expect(await use(house, { function: "alpha:own" }, null)).toMatchObject({ ok: true });
   expect(await use(house, { function: "alpha:nope" }, null)).toMatchObject({ error_type: "function_not_found" });
+  expect(await use(house, { function: "alpha:nope" }, null, rights(), false)).toMatchObject({ error_type: "permission_denied" });
   expect(
     await ask(
       functionCall({ functions: house, approvals: approvals(), rights: rights() }),

@@ -2,6 +2,7 @@ import { isListed } from "@rumi/capability";
 import type { Capability, CapabilityOutcome } from "@rumi/capability";
 import type { InstanceCaller, JsonObject, PackId, PermissionId } from "@rumi/core";
 import * as v from "valibot";
+import { closedOwner } from "./closed-owner.ts";
 import { defineCapability } from "./define-capability.ts";
 import { denied, done, failed } from "./outcome.ts";
 import type { ApprovedPacks, FoundFunction, FunctionHouse, HeldRights } from "./ports.ts";
@@ -32,6 +33,8 @@ export function functionCall(deps: FunctionCallDeps): Capability {
     },
     run: async ({ args, caller, signal, timeout_ms }) => {
       const found = functions.find(args.function);
+      const closed = found === undefined ? closedOwner(deps.approvals, args.function) : null;
+      if (closed !== null) return denied(`${closed.refusal.code}: ${closed.refusal.reason}`);
       if (found === undefined) return failed("function_not_found", "Function not found");
       const refusal = refuse(deps, found, caller);
       if (refusal !== null) return refusal;

@@ -116,6 +116,10 @@ test("what a function asks of its callers and of its own pack must be held; a cl
   const closed = house({ closed: ["q"] });
   expect(await closed.call()).toMatchObject({ outcome: { ok: false, code: "approval.modified" } });
   expect(closed.asked).toEqual([]);
+  // Of a pack that may not run no function is known: it is refused, not missing.
+  const gone = house({ functions: [], closed: ["q"] });
+  expect(await gone.call()).toMatchObject({ found: true, owner_pack: "q", outcome: { ok: false, code: "approval.modified" } });
+  expect(await house({ functions: [] }).call()).toMatchObject({ found: false });
 });
 
 test("a name with a colon is a function, else a power, else an alias, else nothing", async () => {

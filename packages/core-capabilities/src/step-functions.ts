@@ -15,6 +15,7 @@ import type {
   SocketOwner,
 } from "@rumi/core";
 import type { BlockOutcome, FunctionAsk, FunctionOutcome, FunctionRunner } from "@rumi/flow-engine";
+import { closedOwner } from "./closed-owner.ts";
 import type { ApprovedPacks, FoundFunction, FunctionHouse } from "./ports.ts";
 
 const FUNCTION_CALL = "function.call" as PermissionId;
@@ -61,6 +62,8 @@ export class StepFunctions implements FunctionRunner {
       return { found: true, owner_pack: null, outcome: await this.#power(ask, signal) };
     }
     const found = functions.find(ask.name);
+    const closed = found === undefined ? closedOwner(this.#deps.approvals, ask.name) : null;
+    if (closed !== null) return { found: true, owner_pack: closed.pack_id, outcome: await this.#refuse(ask, closed.refusal) };
     if (found === undefined) return { found: false, message: `there is no function ${ask.name}` };
     const refusal = this.#refusal(ask.principal, found);
     const outcome = refusal === null ? await this.#run(ask, found, signal) : await this.#refuse(ask, refusal);
@@ -77,7 +80,8 @@ export class StepFunctions implements FunctionRunner {
       return { allowed: false, code: held.code, reason: held.reason, remedy: held.remedy ?? `rumi grant add ${principal} ${name}` };
     }
     const found = functions.find(name);
-    if (found === undefined) return refusalOf("flow.missing_target", `there is no function ${name}`, "rumi pack list");
+    const missing = (): Refusal => refusalOf("flow.missing_target", `there is no function ${name}`, "rumi pack list");
+    if (found === undefined) return closedOwner(this.#deps.approvals, name)?.refusal ?? missing();
     return this.#refusal(principal, found);
   }
 
