@@ -14,7 +14,7 @@ export interface RealReason {
 const RECORDED_REPEATS = 10;
 
 /** What a pack can be refused with at any speed: these come before, or from, the rate. */
-const FLOODS: ReadonlySet<string> = new Set(["rate_limited", "invalid_request", "protocol_error"]);
+export const FLOODS: ReadonlySet<string> = new Set(["rate_limited", "invalid_request", "protocol_error"]);
 
 const MAX_SHOWN = 256;
 

@@ -1,9 +1,10 @@
 import { isJsonObject, MAX_RESPONSE_BYTES } from "@rumi/core";
 import type { AuditSink, Clock, InstanceCaller, JsonObject, JsonValue, Logger, SocketOwner } from "@rumi/core";
 import * as v from "valibot";
-import { CallAudit, type RealReason } from "./call-audit.ts";
+import { CallAudit, FLOODS, type RealReason } from "./call-audit.ts";
 import { PACK_TEXTS, refusalAnswer, type CapabilityAnswer } from "./capability-answer.ts";
 import { parseCapabilityRequest, type CapabilityRequest } from "./capability-request.ts";
+import { FloodBrake } from "./flood-brake.ts";
 import type { GrantBook } from "./grant-book.ts";
 import { judgeRights } from "./judge-rights.ts";
 import type { CallerGate, Capability, CapabilityOutcome, CapabilitySource } from "./ports.ts";
@@ -48,6 +49,7 @@ export class CapabilityBroker implements AsyncDisposable {
   readonly #maxResponseBytes: number;
   readonly #audit: CallAudit;
   readonly #rates = new RateLimiter();
+  readonly #brake: FloodBrake;
 
   constructor(deps: CapabilityBrokerDeps, options: CapabilityBrokerOptions = {}) {
     this.#deps = deps;
@@ -57,6 +59,7 @@ export class CapabilityBroker implements AsyncDisposable {
     ]);
     this.#maxResponseBytes = options.maxResponseBytes ?? MAX_RESPONSE_BYTES;
     this.#audit = new CallAudit(deps);
+    this.#brake = new FloodBrake(deps);
   }
 
   /**
@@ -86,20 +89,27 @@ export class CapabilityBroker implements AsyncDisposable {
     if (typeof request === "string") {
       const error_type = isJsonObject(message) ? "invalid_request" : "protocol_error";
       const no = refusal(error_type, { code: `capability.${error_type}`, reason: request });
-      await this.#audit.refused(owner.caller(), null, no.answer, no.why);
-      return no.answer;
+      return this.#refuse(owner.caller(), null, no, signal);
     }
     const caller = owner.caller(request.call_id);
     const capability = this.#deps.source.find(request.permission);
     const late = this.#pace(caller, request, capability);
     if (late === null) await this.#audit.overridden(caller, request);
     const judged = late ?? this.#judge(caller, request, capability);
-    if ("why" in judged) {
-      await this.#audit.refused(caller, request, judged.answer, judged.why);
-      return judged.answer;
-    }
+    if ("why" in judged) return this.#refuse(caller, request, judged, signal);
     if (!(await this.#audit.isUp(caller, request))) return refusalAnswer("internal_error", PACK_TEXTS.internal_error);
     return this.#run(judged, caller, request, owner, signal);
+  }
+
+  async #refuse(
+    caller: InstanceCaller,
+    request: CapabilityRequest | null,
+    { answer, why }: No,
+    signal: AbortSignal,
+  ): Promise<CapabilityAnswer> {
+    await this.#audit.refused(caller, request, answer, why);
+    if (FLOODS.has(answer.error_type ?? "")) await this.#brake.hold(caller.principal, signal);
+    return answer;
   }
 
   /** Check 3. Every call counts, those that are refused later too. */
