@@ -1,9 +1,11 @@
+import { createSecretKey } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { dirname } from "node:path";
 import { isoTime } from "@rumi/core";
 import type { AuditCategory, AuditEvent, AuditSink, Clock, JsonObject, Logger } from "@rumi/core";
 import { AppendLog, ensureFolder } from "@rumi/safe-files";
 import { AuditWriter, type RoutedLine } from "./audit-writer.ts";
-import { chainEntry, createEntryBody, toLine } from "./entry.ts";
+import { chainEntry, createChainKeys, createEntryBody, toLine } from "./entry.ts";
 import { AuditError } from "./errors.ts";
 import { loadNewestHead, signHead, type AuditHead } from "./heads.ts";
 import { queryAudit, type AuditFilter, type AuditPage } from "./query.ts";
@@ -71,7 +73,8 @@ interface Waiting {
  */
 export class AuditLog implements AuditSink, AsyncDisposable {
   readonly #deps: AuditLogDeps;
-  readonly #keys: ReadonlyMap<string, Uint8Array>;
+  readonly #keys: ReadonlyMap<string, KeyObject>;
+  readonly #key: KeyObject;
   readonly #writer: AuditWriter;
   readonly #heads: AppendLog;
   readonly #counts = new Map<AuditCategory, { total: number; failed: number }>();
@@ -95,12 +98,13 @@ export class AuditLog implements AuditSink, AsyncDisposable {
 
   private constructor(
     deps: AuditLogDeps,
-    parts: { writer: AuditWriter; heads: AppendLog; keys: ReadonlyMap<string, Uint8Array>; head: AuditHead | null },
+    parts: { writer: AuditWriter; heads: AppendLog; keys: ReadonlyMap<string, KeyObject>; head: AuditHead | null },
     recovered: Recovered,
     knownRevision: number,
   ) {
     this.#deps = deps;
     this.#keys = parts.keys;
+    this.#key = parts.keys.get(deps.kid) ?? createSecretKey(deps.key);
     this.#writer = parts.writer;
     this.#heads = parts.heads;
     this.#seq = recovered.seq;
@@ -116,7 +120,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
    * @throws AuditError `audit.unavailable`
    */
   static async open(deps: AuditLogDeps, options: { readonly maxPartBytes?: number } = {}): Promise<AuditLog> {
-    const keys = new Map([...(deps.retiredKeys ?? []), [deps.kid, deps.key]]);
+    const keys = createChainKeys([...(deps.retiredKeys ?? []), [deps.kid, deps.key]]);
     try {
       await ensureFolder(deps.folder);
       await ensureFolder(dirname(deps.headsPath));
@@ -224,12 +228,12 @@ export class AuditLog implements AuditSink, AsyncDisposable {
   }
 
   async #commit(batch: readonly Waiting[]): Promise<boolean> {
-    const { kid, key } = this.#deps;
+    const { kid } = this.#deps;
     let [seq, prev] = [this.#seq, this.#mac];
     const lines: RoutedLine[] = [];
     for (const { event, ts, body } of batch) {
       seq += 1;
-      const entry = chainEntry(body, { seq, prev, kid, key });
+      const entry = chainEntry(body, { seq, prev, kid, key: this.#key });
       prev = entry.mac;
       lines.push({ category: event.category, date: ts.slice(0, 10), line: toLine(entry) });
     }
@@ -308,12 +312,12 @@ export class AuditLog implements AuditSink, AsyncDisposable {
 
   /** Signs a head over what is on disk. */
   async #signHead(): Promise<void> {
-    const { clock, kid, key, revisionsRev } = this.#deps;
+    const { clock, kid, revisionsRev } = this.#deps;
     const [seq, mac] = [this.#seq, this.#mac];
     await this.#writer.sync();
     const rev = Math.max(this.#lastHead?.revisions_rev ?? 0, this.knownRevision, revisionsRev?.() ?? 0);
     const head: AuditHead = { seq, mac, ts: isoTime(clock.now()), revisions_rev: rev, kid };
-    await this.#heads.append(signHead(head, key), { durable: true });
+    await this.#heads.append(signHead(head, this.#key), { durable: true });
     this.#lastHead = head;
     this.#headAt = clock.monotonic();
   }

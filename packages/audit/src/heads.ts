@@ -2,6 +2,7 @@ import { canonicalJson, type JsonObject } from "@rumi/core";
 import * as v from "valibot";
 import { readLines, readLinesBackwards } from "./audit-files.ts";
 import { chainMac } from "./entry.ts";
+import type { ChainKey } from "./entry.ts";
 
 /** A signed statement: the chain reached `seq` with this `mac`. */
 export interface AuditHead {
@@ -17,13 +18,13 @@ export interface AuditHead {
 const HEAD_CONTEXT = "rumi-audit-head-v1";
 
 /** The line of a head, without its line end. */
-export function signHead(head: AuditHead, key: Uint8Array): string {
+export function signHead(head: AuditHead, key: ChainKey): string {
   const unsigned: JsonObject = { ...head };
   return canonicalJson({ ...unsigned, sig: chainMac(key, { ...unsigned, context: HEAD_CONTEXT }) });
 }
 
 /** The head of one line if we signed it, else null. */
-export function readHead(line: string, keys: ReadonlyMap<string, Uint8Array>): AuditHead | null {
+export function readHead(line: string, keys: ReadonlyMap<string, ChainKey>): AuditHead | null {
   const parsed = v.safeParse(SignedHead, line);
   if (!parsed.success) return null;
   const { sig, ...head } = parsed.output;
@@ -48,7 +49,7 @@ const SignedHead = v.pipe(
 /** All heads of a file in order, and how many lines are none of ours. An absent file has neither. */
 export async function loadHeads(
   path: string,
-  keys: ReadonlyMap<string, Uint8Array>,
+  keys: ReadonlyMap<string, ChainKey>,
 ): Promise<{ heads: readonly AuditHead[]; foreign: number }> {
   const heads: AuditHead[] = [];
   let foreign = 0;
@@ -70,7 +71,7 @@ const NEWEST_HEADS = 256;
 /** The newest head of a file, and the newest index revision its last heads tell. Costs the same for any length of the file. */
 export async function loadNewestHead(
   path: string,
-  keys: ReadonlyMap<string, Uint8Array>,
+  keys: ReadonlyMap<string, ChainKey>,
 ): Promise<{ head: AuditHead | null; knownRevision: number }> {
   let head: AuditHead | null = null;
   let knownRevision = 0;

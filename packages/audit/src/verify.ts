@@ -1,7 +1,8 @@
 import { timingSafeEqual } from "node:crypto";
 import type { JsonObject } from "@rumi/core";
 import { listAuditFiles, readLines, type AuditFile } from "./audit-files.ts";
-import { chainMac, GENESIS, parseLine } from "./entry.ts";
+import { chainMac, createChainKeys, GENESIS, parseLine } from "./entry.ts";
+import type { ChainKey } from "./entry.ts";
 import { loadHeads, type AuditHead } from "./heads.ts";
 
 /** What is wrong at one place of the chain. */
@@ -32,7 +33,7 @@ export interface VerifySource {
   readonly folder: string;
   readonly headsPath: string;
   /** Audit keys by id, retired ones too. */
-  readonly keys: ReadonlyMap<string, Uint8Array>;
+  readonly keys: ReadonlyMap<string, ChainKey>;
   /** Entries past this one are still being written and not looked at. */
   readonly upTo?: number;
   /** A head kept elsewhere; it finds a log and heads that were cut back together. */
@@ -46,7 +47,8 @@ const CLOCK_TOLERANCE_MS = 1000;
  * Walks the whole chain in order and compares it with every signed head. Memory stays flat.
  * Finds edits, insertions, deletions, reordering, lost files, a cut start or end and a clock set back.
  */
-export async function verifyAudit(source: VerifySource): Promise<AuditVerification> {
+export async function verifyAudit(given: VerifySource): Promise<AuditVerification> {
+  const source = { ...given, keys: createChainKeys(given.keys) };
   const { heads, foreign } = await loadHeads(source.headsPath, source.keys);
   // A running log signs heads while we read; those past `upTo` belong to entries we do not look at.
   const upTo = source.upTo ?? Number.MAX_SAFE_INTEGER;
@@ -172,7 +174,7 @@ class ChainWalk {
   }
 }
 
-function macHolds(key: Uint8Array, unsigned: JsonObject, mac: string): boolean {
+function macHolds(key: ChainKey, unsigned: JsonObject, mac: string): boolean {
   if (!/^[0-9a-f]{64}$/u.test(mac)) return false;
   try {
     return timingSafeEqual(Buffer.from(chainMac(key, unsigned), "hex"), Buffer.from(mac, "hex"));
