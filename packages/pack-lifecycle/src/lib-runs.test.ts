@@ -183,6 +183,18 @@ test("a run has an instance of its own: snapshot to read, /data to write, no soc
   expect((await stat(join(s.data("alpha"), ".."))).mode & 0o777).toBe(0o700);
 });
 
+test("without walls the context names the folders where the host has them, and the audit says how it ran", async () => {
+  const s = await scene({ "lib/install.py": ({ context }) => context }, { fake: { probe: { isolation: "none" } } });
+  await s.approve("alpha", { "lib/install.py": "" });
+  const gate = s.home.approvals.gate(ALPHA);
+  const [outcome] = await s.libs.processAll();
+  expect(JSON.parse(outcome?.output ?? "null")).toMatchObject({
+    lib_dir: gate.allowed ? join(gate.root, "lib") : null,
+    data_dir: s.data("alpha"),
+  });
+  expect(s.audit.events).toMatchObject([{ action: "lib_install", execution_mode: "host_permissive" }]);
+});
+
 test("F90 every run is one system entry, lib_install or lib_update; a skip, a check and a list are none", async () => {
   const s = await scene({ "lib/install.py": done, "lib/update.py": raising });
   await s.approve("alpha", { "lib/install.py": "", "lib/update.py": "1" });

@@ -167,6 +167,26 @@ export function libSuite(adapter: "docker" | "bubblewrap"): void {
       expect(await run("delta", { "lib/install.py": "def run():\n    return 1\n" })).toMatchObject({ result: "done", output: "1" });
     });
 
+    test("nothing but a lib gets /data to write", async () => {
+      const gate = place.home.approvals.gate("alpha" as PackId);
+      if (!gate.allowed) throw new Error(gate.reason);
+      const spec = {
+        instance_id: systemRandom.hex(16),
+        purpose: "block",
+        pack_id: gate.pack_id,
+        digest: gate.digest,
+        runtime: "python",
+        authority: gate.pack_id,
+        mounts: [{ source: place.data("alpha"), target: "/data", read_only: false }],
+        sockets: {},
+        limits: { memory_bytes: 268_435_456, cpus: 1, pids: 128, tmp_bytes: 67_108_864 },
+        env: {},
+        reuse: false,
+        slots: 1,
+      } as const;
+      await expect(sandbox.start(spec)).rejects.toMatchObject({ code: "sandbox.invalid_mount" });
+    });
+
     test("what a lib raises is told, and no instance is left", async () => {
       expect(await run("zeta", { "lib/install.py": "def run(context):\n    raise ValueError('no')\n" })).toMatchObject({
         result: "failed",

@@ -211,6 +211,7 @@ export class BubblewrapSandbox implements Sandbox {
         enginePaths: [],
         socketBases: [socketBase],
         ownSocketFolders: Object.values(spec.sockets),
+        purpose: spec.purpose,
       }),
     ]);
     const { socketGid, socketMode, extraGids = [] } = this.#options;

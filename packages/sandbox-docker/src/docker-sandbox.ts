@@ -189,7 +189,7 @@ export class DockerSandbox implements Sandbox {
     }));
     await Promise.all([
       mkdir(this.#sockets, { recursive: true, mode: 0o700 }),
-      checkMounts([...spec.mounts, ...socketMounts], this.#mountRules(Object.values(spec.sockets))),
+      checkMounts([...spec.mounts, ...socketMounts], { ...this.#mountRules(Object.values(spec.sockets)), purpose: spec.purpose }),
     ]);
     const { socketGid, socketMode } = this.#options;
     const sockets = await InstanceSockets.create(this.#sockets, spec.instance_id, {

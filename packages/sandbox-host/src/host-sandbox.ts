@@ -102,7 +102,7 @@ export class HostSandbox implements Sandbox {
         });
       }
       const { userData, socketBase } = this.#deps;
-      await checkMounts(spec.mounts, { userData, enginePaths: [], socketBases: [socketBase], ownSocketFolders: [] });
+      await checkMounts(spec.mounts, { userData, enginePaths: [], socketBases: [socketBase], ownSocketFolders: [], purpose: spec.purpose });
       const home = this.#home(spec.instance_id);
       await mkdir(home, { recursive: true, mode: 0o700 });
       const instance = await this.#startInstance(spec, home, signal);

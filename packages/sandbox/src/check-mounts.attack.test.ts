@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { temporaryFolder } from "@rumi/testkit";
 import { expect, test } from "vitest";
 import { checkMounts, type MountRules } from "./check-mounts.ts";
+import type { InstancePurpose } from "./ports.ts";
 
 async function scene() {
   const folder = await temporaryFolder();
@@ -104,6 +105,22 @@ test.each([
 ])("the target %s belongs to the sandbox", async (target) => {
   await using s = await scene();
   expect(await s.rule(s.snapshot, target)).not.toBe("accepted");
+});
+
+test("only a lib writes /data, and nothing else; others write below /mnt alone", async () => {
+  await using s = await scene();
+  const source = join(s.root, "plain");
+  const rule = (purpose: InstancePurpose, target: string) =>
+    checkMounts([{ source, target, read_only: false }], { ...s.rules, purpose }).then(
+      () => "accepted",
+      (error: unknown) => (error as { details: { rule: string } }).details.rule,
+    );
+  expect(await rule("lib", "/data")).toBe("accepted");
+  for (const target of ["/pack", "/data/x", "/inbox", "/mnt/out", "/datax"]) expect(await rule("lib", target)).toMatch(/may not write/u);
+  for (const purpose of ["block", "handler", "unit"] as const) {
+    expect(await rule(purpose, "/mnt/out")).toBe("accepted");
+    for (const target of ["/data", "/pack", "/inbox", "/mntx"]) expect(await rule(purpose, target)).toMatch(/may not write/u);
+  }
 });
 
 test("two mounts may not share a target, and a refusal names no host path", async () => {

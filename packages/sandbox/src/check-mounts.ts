@@ -1,7 +1,7 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, normalize, sep } from "node:path";
 import { SandboxError } from "./errors.ts";
-import type { Mount } from "./ports.ts";
+import type { InstancePurpose, Mount } from "./ports.ts";
 
 /** What of the host an instance must never be shown. Paths are absolute. */
 export interface MountRules {
@@ -13,7 +13,14 @@ export interface MountRules {
   readonly socketBases: readonly string[];
   /** The socket folders of this very instance. */
   readonly ownSocketFolders: readonly string[];
+  /** What the instance is for: says where it may write. Absent: a job, whose folders its own maker chose. */
+  readonly purpose?: InstancePurpose;
 }
+
+/** Where a pack's data stands inside; a lib's run is the only one that writes it. Source: page "Execution", section 4. */
+const DATA_TARGET = "/data";
+/** Below it stand folders that an operator gave, to write only if that was said. */
+const GIVEN_TARGET = "/mnt";
 
 /** Folders of a Linux system that hold an engine's or the kernel's own state: nothing of them is ever mounted. */
 const SYSTEM_FOLDERS = ["/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/run/containerd", "/boot"];
@@ -32,7 +39,7 @@ export const SOCKET_TARGET = "/run/rumi";
 export async function checkMounts(mounts: readonly Mount[], rules: MountRules): Promise<void> {
   const targets = new Set<string>();
   for (const mount of mounts) {
-    const rule = targetProblem(mount, targets);
+    const rule = targetProblem(mount, targets, rules.purpose);
     if (rule !== null) refuse(mount, rule);
     targets.add(mount.target);
   }
@@ -50,7 +57,7 @@ function refuse(mount: Mount, rule: string): never {
   });
 }
 
-function targetProblem(mount: Mount, taken: ReadonlySet<string>): string | null {
+function targetProblem(mount: Mount, taken: ReadonlySet<string>, purpose: InstancePurpose | undefined): string | null {
   const { target } = mount;
   if (!isPlainPath(target) || target === "/") return "target is not a plain absolute path";
   if (taken.has(target)) return "target is used twice";
@@ -59,7 +66,12 @@ function targetProblem(mount: Mount, taken: ReadonlySet<string>): string | null 
   }
   if (target === "/run" || target === SOCKET_TARGET) return "target belongs to the sandbox";
   if (isWithin(target, SOCKET_TARGET) && !mount.read_only) return "a socket folder is read-only";
+  if (!mount.read_only && purpose !== undefined && !mayWrite(target, purpose)) return "the instance may not write there";
   return null;
+}
+
+function mayWrite(target: string, purpose: InstancePurpose): boolean {
+  return purpose === "lib" ? target === DATA_TARGET : isWithin(target, GIVEN_TARGET);
 }
 
 async function sourceProblem(mount: Mount, rules: MountRules): Promise<string | null> {
