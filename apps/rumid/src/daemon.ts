@@ -113,10 +113,12 @@ export async function startDaemon(
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
   await catalog.start();
   const interfaces = parts.get(PART.interfaces);
-  // Modifiers may wait for what was registered, or rest on what has gone.
-  interfaces.onChange(() => {
+  // Modifiers may wait for what was registered, rest on what has gone, or mean another flow from now on.
+  const reload = (): void => {
     catalog.reload().catch((cause: unknown) => logger.log("error", "the flows could not be loaded anew", { error: String(cause) }));
-  });
+  };
+  interfaces.onChange(reload);
+  parts.get(PART.dictionary).onChange(reload);
   approvals.onChange(async (change) => {
     const packId = change.pack_id as PackId;
     const gate = approvals.gate(packId);

@@ -287,3 +287,19 @@ test("a writer killed with SIGKILL at any instant leaves every rule it was answe
   }
   expect(answered).toBeGreaterThan(5);
 });
+
+test("who listens hears of every rule that comes or goes, and of nothing else", async () => {
+  const dict = await open();
+  let changes = 0;
+  const stop = dict.onChange(() => (changes += 1));
+  await propose(dict, "A", "B");
+  await propose(dict, "A", "B");
+  await propose(dict, "B", "A");
+  await dict.remove({ namespace: "n", token: "C" }, "test");
+  expect(changes).toBe(1);
+  await dict.remove({ namespace: "n", token: "A" }, "test");
+  expect(changes).toBe(2);
+  stop();
+  await propose(dict, "A", "C");
+  expect(changes).toBe(2);
+});

@@ -54,6 +54,7 @@ export class SharedDictionary implements AsyncDisposable {
   readonly #folder: string;
   #rules = new DictionaryRules();
   #journal: AppendFile | null = null;
+  readonly #listeners = new Set<() => void>();
   #turn: Promise<unknown> = Promise.resolve();
   /** What was told last; the same is not told again. */
   #told = "";
@@ -93,6 +94,7 @@ export class SharedDictionary implements AsyncDisposable {
       if (isNew) {
         this.#rules.add(rule);
         await this.#keep();
+        this.#tellChange();
       }
       await this.#audit({ op: "propose", namespace, token, value, result }, reason, actor);
       return { namespace, token, value, result, reason };
@@ -111,10 +113,17 @@ export class SharedDictionary implements AsyncDisposable {
       if (isThere) {
         this.#rules.remove(namespace, token);
         await this.#keep();
+        this.#tellChange();
       }
       await this.#audit({ op: "remove", namespace, token, value, result }, isThere ? null : "there is no such rule", actor);
       return { namespace, token, value, result };
     });
+  }
+
+  /** Runs `listener` after a rule came or went. Answers how to stop listening. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** The end of the token's chain; a token that no rule names is its own. */
@@ -134,6 +143,10 @@ export class SharedDictionary implements AsyncDisposable {
   /** Ends after the operations that were begun; later ones are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#inTurn(() => this.#close());
+  }
+
+  #tellChange(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
