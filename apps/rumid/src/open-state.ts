@@ -28,7 +28,7 @@ export async function openState(foundations: Foundations): Promise<OpenState> {
     ...(config.secrets.keyFile === null ? {} : { keyFile: config.secrets.keyFile }),
     ...(config.credentialsFolder === null ? {} : { credentials: config.credentialsFolder }),
   });
-  const secrets = await SecretStore.open({ userData, key, signed, audit, clock, random, live, diagnostics });
+  const secrets = stack.use(await SecretStore.open({ userData, key, signed, audit, clock, random, live, diagnostics }));
   const kv = stack.use(new SqliteKvStore(join(userData, "stores", "stores.db")));
   const journal = stack.use(
     await SqliteRunJournal.open(

@@ -1,7 +1,7 @@
-import { SecretKey } from "@rumi/core";
+import type { ApprovedPack } from "@rumi/approval";
 import type { Digest, PackId } from "@rumi/core";
 import type { SecretStore } from "@rumi/secrets";
-import * as v from "valibot";
+import { BindingYes } from "./binding-yes.ts";
 import type { Composition } from "./compose.ts";
 import { PART } from "./parts.ts";
 
@@ -18,7 +18,7 @@ export interface StartedRights extends Disposable {
 
 /** Loads every right, and keeps the instances of packs in step with their network grants. The approvals have been started. */
 export async function startRights(parts: Composition, secrets: SecretStore): Promise<StartedRights> {
-  const { logger } = parts.get(PART.foundations);
+  const { clock, logger } = parts.get(PART.foundations);
   const approvals = parts.get(PART.approvals);
   const pool = parts.get(PART.pool);
   const network = parts.get(PART.network);
@@ -54,20 +54,11 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
   };
   look();
   const grants = parts.get(PART.grants);
-  // A new yes to a brokered secret also ends the rest of a binding from which too many pieces had come back.
-  const lift = async (principal: PackId): Promise<void> => {
-    const held = (grants.list(principal)[principal] ?? []).find((right) => right.permission_id === "secrets.use");
-    const bindings = held?.config["allowed_bindings"];
-    if (held === undefined || !Array.isArray(bindings)) return;
-    for (const binding of bindings) {
-      const key = v.safeParse(SecretKey, String(binding).split("@", 1)[0]);
-      if (key.success) await secrets.watch.lift(principal, key.output, held.granted_by);
-    }
-  };
+  const yes = new BindingYes({ grants, watch: secrets.watch, clock });
   const forget = grants.onChange(({ principal_id: principal, permission_id: permission }) => {
     look();
     if (permission !== "secrets.use") return;
-    lift(principal).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
+    yes.changed(principal).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
   });
   // Who may change every flow is part of what the flows are.
   const deaf = parts.get(PART.privileges).onChange(async (privilege) => {
@@ -85,6 +76,15 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
     if (was === gate.digest) return;
     libs.process(packId).catch((cause: unknown) => logger.log("error", "the lib of a pack was not dealt with", { error: String(cause) }));
   };
+  // An operator's yes makes the stores itself, to tell of them.
+  const declareStores = async ({ pack_id: packId, pack }: ApprovedPack): Promise<void> => {
+    if (approvals.origin(packId) !== "operator") await parts.get(PART.stores).declare(packId, pack.manifest.stores);
+  };
+  for (const pack of approvals.approved()) {
+    await declareStores(pack).catch((cause: unknown) =>
+      logger.log("error", "stores could not be made", { pack_id: pack.pack_id, error: String(cause) }),
+    );
+  }
   const timers = [
     setInterval(look, LOOK_MS),
     setInterval(() => {
@@ -97,7 +97,8 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
       standing.set(packId, network.hasNetwork(packId));
       if (approvals.describe(packId) === null) parts.get(PART.reports).forget(packId);
       runLib(packId);
-      await Promise.all([reload(), approvals.gate(packId).allowed ? undefined : containers?.removeOf(packId)]);
+      const gate = approvals.gate(packId);
+      await Promise.all([reload(), gate.allowed ? declareStores(gate) : containers?.removeOf(packId)]);
     },
     [Symbol.dispose]() {
       for (const timer of timers) clearInterval(timer);

@@ -6,6 +6,7 @@ import { approvalEvent, createRefuser, packNotFound } from "./approval-events.ts
 import { decideGate, entryFault, entryStatus } from "./approval-gate.ts";
 import type { ApprovedPack, GateDecision, PackEntry } from "./approval-gate.ts";
 import { closedRecord, keptDigests } from "./approval-record.ts";
+import type { ApprovalOrigin } from "./approval-record.ts";
 import { nextApprovalState } from "./approval-state.ts";
 import { ApprovalStore } from "./approval-store.ts";
 import type { DisabledPacks } from "./approval-store.ts";
@@ -117,6 +118,11 @@ export class PackApprovals implements AsyncDisposable {
   /** May this pack run, and from which bytes? Memory only. With `digest`: only if these bytes are the approved ones. */
   gate(packId: PackId, digest?: Digest): GateDecision {
     return decideGate(this.#book.entries, this.#disabled, packId, digest);
+  }
+
+  /** Who said the yes that a pack has or had; null: nobody did. Memory only. */
+  origin(packId: PackId): ApprovalOrigin | null {
+    return this.#book.entries.get(packId)?.record?.origin ?? null;
   }
 
   /** Re-hashes the snapshot on disk. Other bytes than the approved ones close the pack, reason `snapshot_corrupt`. */
