@@ -104,7 +104,7 @@ function inspectDead(kill) {
   }
   const rows = rowsOf(
     "runs/runs.db",
-    `SELECT run_id, path, status FROM steps JOIN runs ON runs.id = steps.run WHERE runs.flow_id = '${FLOW}'`,
+    `SELECT run_id, path, status, state FROM steps JOIN runs ON runs.id = steps.run WHERE runs.flow_id = '${FLOW}'`,
   );
   for (const { run_id: run, path, status } of rows) {
     const step = `${String(run)}:${String(path)}`;
@@ -113,7 +113,7 @@ function inspectDead(kill) {
     if (!counts.has(step)) wrong.push(`kill ${kill}: ${step} is done and left no mark`);
     total.finishedAtKill += 1;
   }
-  total.openAtKill += rows.filter(({ status }) => status === "running").length;
+  total.openAtKill += rows.filter((row) => row.status === "running" && isOpen(row)).length;
   const kept = new Set(rowsOf("runs/runs.db", "SELECT run_id FROM runs").map((row) => row.run_id));
   for (const id of started) if (!kept.has(id)) wrong.push(`kill ${kill}: run ${id} is lost`);
 }
