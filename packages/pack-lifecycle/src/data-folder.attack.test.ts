@@ -1,4 +1,5 @@
 import { link, mkdir, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { temporaryFolder } from "@rumi/testkit";
 import { expect, test } from "vitest";
@@ -38,6 +39,17 @@ test("it ends at the first byte too many, and at folders nested without end", as
   expect(await measureData(folder.path, 999_999)).toMatchObject({ problem: "it holds more than 999999 bytes" });
   await mkdir(join(folder.path, ...Array.from({ length: MAX_DATA_DEPTH + 2 }, () => "d")), { recursive: true });
   expect((await measureData(folder.path, MANY)).problem).toMatch(/nested deeper/u);
+});
+
+test("a socket is told: the sandbox would show the folder to nobody", async () => {
+  await using folder = await temporaryFolder();
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(folder.path, "s"), resolve));
+  try {
+    expect((await measureData(folder.path, MANY)).problem).toMatch(/socket/u);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 test("a name that is no UTF-8 is a name like others", async () => {

@@ -69,6 +69,9 @@ class Count {
       if (stat === null) continue;
       this.entries += 1;
       if (this.entries > MAX_DATA_ENTRIES) return this.#stop(`it holds more than ${MAX_DATA_ENTRIES} files and folders`);
+      // The sandbox shows no folder that holds a socket: the pack's own blocks could not start any more.
+      if (depth === 0 && stat.isSocket())
+        return this.#stop("it holds a socket, and no instance is shown such a folder; it has to be removed");
       if (stat.nlink === 1 || stat.isDirectory() || this.#isNew(`${stat.dev}:${stat.ino}`)) {
         this.bytes += Math.max(stat.isFile() ? stat.size : 0, stat.blocks * BLOCK_BYTES);
       }

@@ -181,7 +181,7 @@ export class LibCaller {
   }
 
   #error(result: RunResult, problem: string | null): string | null {
-    if (problem !== null) return `/data may hold ${MAX_DATA_BYTES} bytes after a run: ${problem}`;
+    if (problem !== null) return `what is in /data afterwards is refused: ${problem}`;
     return result.kind === "ok" ? null : this.#kept(`${result.kind}: ${result.message}`);
   }
 
