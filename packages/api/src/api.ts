@@ -20,7 +20,7 @@ import type { FrontDoorOptions } from "./origin.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Messages } from "./ports.ts";
 import { SlidingWindow } from "./rate-limit.ts";
-import { hush, redactAnswer } from "./redact-answer.ts";
+import { hush, redactAnswer, redactInTurns } from "./redact-answer.ts";
 import { recordDenied, recordInternal } from "./request-audit.ts";
 import { addressOf } from "./request-context.ts";
 import type { ApiContext, ApiEnv } from "./request-context.ts";
@@ -101,7 +101,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     app.on(row.method, honoPath(row.path), async (c) => await serveRoute(c, row));
   }
 
-  const clean = (body: unknown): unknown => redactAnswer(body, deps.redact);
+  const clean = (body: unknown): Promise<unknown> => redactInTurns(body, deps.redact);
 
   async function serveRoute(c: ApiContext, row: Route): Promise<Response> {
     const caller = row.scope === "open" ? NOBODY : c.get("caller");
@@ -132,8 +132,8 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     const result = await within(Promise.resolve(row.handler({ params, query, body }, context)), seconds);
     if (row.name === "openapi") return answer(c, 200, result);
     if (result instanceof EventStream) return openStream(c, caller, result);
-    if (!(result instanceof Reply)) return answer(c, 200, clean(success(result)));
-    if (result.failure === null) return answer(c, result.status, clean(success(result.data)));
+    if (!(result instanceof Reply)) return answer(c, 200, await clean(success(result)));
+    if (result.failure === null) return answer(c, result.status, await clean(success(result.data)));
     const entry = codeEntry(result.failure.code);
     const { remedy: _, ...told } = result.data as Record<string, unknown>;
     const remedy = workingRemedy(result.failure.code, result.failure.remedy, told, ROUTE_VERBS);
@@ -165,7 +165,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       ending: () => (holds() ? (deps.daemon.phase() === "stopping" ? "daemon.stopping" : null) : "token.expired"),
       lookMs: limits.streamLookMs,
       commentMs: limits.streamCommentSeconds * 1000,
-      clean,
+      clean: (data) => redactAnswer(data, deps.redact),
       now: () => deps.clock.monotonic(),
       done,
     });
@@ -187,11 +187,11 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     return fail(c, failure, typeof failure.details["allow"] === "string" ? { Allow: failure.details["allow"] } : {});
   }
 
-  function fail(c: ApiContext, failure: Failure, headers: Record<string, string> = {}): Response {
+  async function fail(c: ApiContext, failure: Failure, headers: Record<string, string> = {}): Promise<Response> {
     const language = preferredLanguage(c.req.header("accept-language"));
     if (failure.status === 401) headers["WWW-Authenticate"] = "Bearer";
     if (failure.retryAfterSeconds !== null) headers["Retry-After"] = String(failure.retryAfterSeconds);
-    const body = clean(failureEnvelope(failure, language, messages));
+    const body = await clean(failureEnvelope(failure, language, messages));
     const quiet = c.get("hush");
     return answer(c, failure.status, quiet === undefined ? body : redactAnswer(body, quiet), headers);
   }

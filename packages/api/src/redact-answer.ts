@@ -1,18 +1,60 @@
+/** How long answers are masked before other requests get their turn, ms. */
+const MS_PER_TURN = 5;
+/** Texts between looks at the clock. */
+const TEXTS_PER_LOOK = 128;
+
+type Mask = (text: string) => string;
+
 /** `value` with every text in it, names of members too, passed through `mask`. What `mask` changes nothing in is the same object. */
-export function redactAnswer(value: unknown, mask: (text: string) => string): unknown {
+export function redactAnswer(value: unknown, mask: Mask): unknown {
+  const steps = masking(value, mask, { left: TEXTS_PER_LOOK });
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** As `redactAnswer`; a large answer, whose texts a pack may have chosen, holds nothing else up. */
+export async function redactInTurns(value: unknown, mask: Mask): Promise<unknown> {
+  const steps = masking(value, mask, { left: TEXTS_PER_LOOK });
+  let began = performance.now();
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (performance.now() - began < MS_PER_TURN) continue;
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    began = performance.now();
+  }
+}
+
+/** Gives way after so many texts. */
+function* masking(value: unknown, mask: Mask, look: { left: number }): Generator<void, unknown> {
+  look.left -= 1;
+  if (look.left <= 0) {
+    look.left = TEXTS_PER_LOOK;
+    yield;
+  }
   if (typeof value === "string") return mask(value);
   if (typeof value === "number") return maskNumber(value, mask);
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    const items = (value as readonly unknown[]).map((item) => redactAnswer(item, mask));
-    return items.every((item, index) => item === (value as readonly unknown[])[index]) ? value : items;
-  }
   let changed = false;
-  const members = Object.entries(value).map(([name, member]) => {
-    const masked = [mask(name), redactAnswer(member, mask)] as const;
+  if (Array.isArray(value)) {
+    const items: unknown[] = [];
+    for (const item of value as readonly unknown[]) {
+      const masked = yield* masking(item, mask, look);
+      changed ||= masked !== item;
+      items.push(masked);
+    }
+    return changed ? items : value;
+  }
+  const members: [string, unknown][] = [];
+  for (const [name, member] of Object.entries(value)) {
+    const masked = [mask(name), yield* masking(member, mask, look)] as [string, unknown];
     changed ||= masked[0] !== name || masked[1] !== member;
-    return masked;
-  });
+    members.push(masked);
+  }
   return changed ? Object.fromEntries(members) : value;
 }
 

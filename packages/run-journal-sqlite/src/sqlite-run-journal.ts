@@ -249,7 +249,18 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
   #text(value: JsonValue): string {
     const text = JSON.stringify(value);
     const sealed = this.#deps.seal?.seal(text) ?? null;
-    return sealed === null ? text : `${sealed}\n${JSON.stringify(this.#masked(value))}`;
+    return sealed === null ? text : `${sealed}\n${this.#shown(text)}`;
+  }
+
+  /** The JSON text without secrets. Masked as a whole, for it may be large; where that leaves no JSON (digits of a number), nothing of it. */
+  #shown(text: string): string {
+    const masked = this.#deps.seal?.mask(text) ?? text;
+    try {
+      JSON.parse(masked);
+      return masked;
+    } catch {
+      return JSON.stringify("[REDACTED]");
+    }
   }
 
   #masked<Value extends JsonValue>(value: Value): Value {
