@@ -314,7 +314,11 @@ export function compose(
           functions: stepFunctions(get, get(PART.grants)),
           journal,
           consent: {
-            holds: ({ pack_id: packId }) => packId === null || get(PART.approvals).gate(packId).allowed,
+            // What was agreed to is what would be composed now: a privilege may be gone, or other overwrites listed.
+            holds: ({ pack_id: packId, modifier_id: modifier }) =>
+              packId === null ||
+              (get(PART.approvals).gate(packId).allowed &&
+                get(PART.catalog).table.modifiers.some((one) => one.applied && one.pack_id === packId && one.modifier_id === modifier)),
             isCurrent: (packId, digest) => get(PART.approvals).gate(packId, digest).allowed,
           },
           audit,

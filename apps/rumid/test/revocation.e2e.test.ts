@@ -132,6 +132,10 @@ beforeAll(async () => {
     ...one("g", { requires: ["store.get"] }),
     ...one("h"),
   });
+  await home.addPack("gamma", {
+    "flows/modifiers/wide.modifier.yaml":
+      'modifier_id: wide\ntarget_flow_id: "us*"\naction: append\nphase: main\nstep: { id: added, type: set, input: { key: added, value: 1 } }\n',
+  });
   await home.addFlow("use", blockFlow("use", "alpha", "use.py"));
   await home.addFlow("nested", blockFlow("nested", "alpha__child", "use.py"));
   await home.addFlow("count", blockFlow("count", "alpha", "count.py"));
@@ -222,6 +226,25 @@ test("a right that is taken from a pack while its block uses it is refused from 
     ...told(false),
     "a brokered secret": { held: false, refused: "Network access denied: No network grant for this pack" },
   });
+}, 60_000);
+
+test("a modifier that rests on a privilege adds nothing more to a run that goes on when the privilege is taken", async () => {
+  await ok(daemon.approve("gamma"));
+  await ok(daemon.post("/api/privileges/gamma/grant/allow_wildcard_modifiers", {}));
+  const store = { calls: { store: get("log") } };
+  await grant("alpha", "store.get", { allowed_store_ids: ["log"] });
+  const ends = async (take: () => Promise<void>) => {
+    const id = await start("use", store);
+    await used(id);
+    await take();
+    await revoke("alpha", "store.get");
+    return ended(id);
+  };
+  expect((await ends(async () => {})).result).toMatchObject({ added: 1 });
+  await grant("alpha", "store.get", { allowed_store_ids: ["log"] });
+  const late = await ends(() => ok(daemon.post("/api/privileges/gamma/revoke/allow_wildcard_modifiers", {})));
+  expect(late.failed_steps).toMatchObject([{ step_id: "added", code: "flow.pack_changed" }]);
+  expect(late.result).not.toHaveProperty("added");
 }, 60_000);
 
 test("a right for five uses is five uses, whoever asks at once, before and after a restart", async () => {
