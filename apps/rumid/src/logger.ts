@@ -1,4 +1,5 @@
-import type { Logger, LogLevel } from "@rumi/core";
+import { redactValue } from "@rumi/audit";
+import type { JsonValue, Logger, LogLevel } from "@rumi/core";
 import pino from "pino";
 
 export interface LoggerOptions {
@@ -17,7 +18,9 @@ export function createLogger(options: LoggerOptions): Logger {
     { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
     { write },
   );
-  return { log: (level, message, fields) => log[level](fields ?? {}, message) };
+  // Texts before they are escaped once more in the line, which may hold escaped texts already; then the line, whatever else is in it.
+  const plain = (fields: Readonly<Record<string, unknown>>): object => redactValue(fields as JsonValue, redact) as object;
+  return { log: (level, message, fields) => log[level](fields === undefined ? {} : plain(fields), redact(message)) };
 }
 
 /** `12:30:01 warn  message  key=value`. */
