@@ -8,6 +8,7 @@ import { addCompletionVerb } from "./verbs/completion.ts";
 import { addContainerVerbs } from "./verbs/container.ts";
 import { addDaemonVerbs } from "./verbs/daemon.ts";
 import { addDictVerbs } from "./verbs/dict.ts";
+import { addLibVerbs } from "./verbs/lib.ts";
 import { addFlowVerbs } from "./verbs/flow.ts";
 import { addGrantVerbs } from "./verbs/grant.ts";
 import { addModifierVerbs } from "./verbs/modifier.ts";
@@ -43,6 +44,7 @@ export function createProgram(world: World, outcome: Outcome): Command {
   addScheduleVerbs(program, act);
   addStoreVerbs(program, act);
   addDictVerbs(program, act);
+  addLibVerbs(program, act);
   addContainerVerbs(program, act);
   addTokenVerbs(program, act);
   addCompletionVerb(program, act);

@@ -43,6 +43,7 @@ import { PackVocabulary, SharedDictionary } from "@rumi/vocabulary";
 import { bindAudit, bindFlows, bindInstances, bindPacks, bindRuns, bindSandbox } from "./bind-api.ts";
 import { bindDictionary } from "./bind-dictionary.ts";
 import { bindFlowWork, bindSchedules } from "./bind-flow-work.ts";
+import { bindLibs } from "./bind-libs.ts";
 import { bindRights } from "./bind-rights.ts";
 import { declaredOf, makeRights } from "./compose-rights.ts";
 import type { RightsFoundations } from "./compose-rights.ts";
@@ -393,6 +394,7 @@ export function compose(
           onReport: (packId) => void get(PART.pool).drain({ pack_id: packId }),
         }),
         dictionary: bindDictionary(get(PART.dictionary)),
+        libs: bindLibs({ libs: get(PART.libs), audit }),
         daemon,
         audit: bindAudit(audit),
         auditSink: audit,

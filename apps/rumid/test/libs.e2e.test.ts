@@ -60,5 +60,17 @@ test("F84 F85 F90 a lib runs after its approval and at start, once for its bytes
     await expect.poll(async () => (await records(home))[0]?.["lib_type"], { timeout: 60_000 }).toBe("update");
     expect(await seen(daemon)).toEqual({ seen: { made: "install;update;", writes: false } });
     await expect.poll(() => entries(daemon, "lib_update")).toBe(1);
+
+    const failed = await daemon.post("/api/lib/process", { pack_id: "beta" });
+    expect(failed.body.data).toMatchObject({ libs: [{ pack_id: "beta", result: "failed", code: "lib.failed" }] });
+    expect((await daemon.post("/api/lib/process", {})).body.data).toMatchObject({
+      libs: [
+        { pack_id: "alpha", result: "skipped" },
+        { pack_id: "beta", result: "gave_up", code: "lib.gave_up" },
+      ],
+    });
+    expect((await daemon.request("DELETE", "/api/lib/records/beta")).body.data).toEqual({ pack_id: "beta", cleared: true });
+    expect((await daemon.get("/api/lib/records")).body.data).toMatchObject({ records: [{ pack_id: "alpha" }], count: 1 });
+    expect((await daemon.post("/api/lib/process", { pack_id: "beta" })).body.data).toMatchObject({ libs: [{ result: "failed" }] });
   }
 });

@@ -200,7 +200,7 @@ export const CODES = {
   "event.unsupported": none(400, FIX_PACK),
 
   "lib.failed": none(500, FIX_PACK),
-  "lib.gave_up": none(500, FIX_PACK),
+  "lib.gave_up": remedy(500, "rumi lib list"),
   "lib.not_found": remedy(404, "rumi pack list"),
 
   "pack_runtime.stopping": none(503, TRY_AGAIN, true),

@@ -3,6 +3,7 @@ import type {
   AuditReadPort,
   DaemonPort,
   DictionaryPort,
+  LibsPort,
   FlowsPort,
   FlowWorkPort,
   GrantsPort,
@@ -33,6 +34,7 @@ export interface ApiDeps {
   readonly privileges: PrivilegesPort;
   readonly stores: StoresPort;
   readonly dictionary: DictionaryPort;
+  readonly libs: LibsPort;
   readonly daemon: DaemonPort;
   readonly audit: AuditReadPort;
   readonly auditSink: AuditSink;

@@ -30,6 +30,7 @@ export type {
   AuditReadPort,
   DaemonPort,
   DictionaryPort,
+  LibsPort,
   FlowsPort,
   FlowWorkPort,
   GrantsPort,

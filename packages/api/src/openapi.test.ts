@@ -86,6 +86,10 @@ const RIGHTS: readonly (readonly [name: string, method: string, path: string, bo
   ["dictionary.list", "GET", "/api/shared_dict?namespace=n&token=A&limit=1"],
   ["dictionary.remove", "POST", "/api/shared_dict/remove", { namespace: "n", token: "A" }],
   ["dictionary.remove", "POST", "/api/shared_dict/remove", { namespace: "n", token: "A" }],
+  ["libs.list", "GET", "/api/lib/records?pack_id=my_pack"],
+  ["libs.clear", "DELETE", "/api/lib/records/my_pack"],
+  ["libs.process", "POST", "/api/lib/process", {}],
+  ["libs.process", "POST", "/api/lib/process", { pack_id: "my_pack" }],
 ];
 
 /** The same for flow files, modifiers and schedules. */

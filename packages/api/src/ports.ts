@@ -8,6 +8,7 @@ import type {
   DictionaryRemoved,
   DictionaryRuleView,
 } from "./schemas/dictionary.ts";
+import type { LibEnd, LibRecordView } from "./schemas/libs.ts";
 import type { StreamEvent } from "./event-stream.ts";
 import type { FlowDiff, FlowPlan, FlowsLoaded, LoadProblem, ModifierChange, ModifierRecord, ScheduleStatus } from "./schemas/flow-work.ts";
 import type { EffectiveFlow, FlowDetail, FlowSummary, Run, RunLogLine, RunRecord, RunState } from "./schemas/flows.ts";
@@ -226,6 +227,16 @@ export interface DictionaryPort {
   propose(rule: DictionaryProposal, actor: string): Soon<DictionaryProposed>;
   /** @throws RumiError `dict.not_found` */
   remove(ask: DictionaryRemoval, actor: string): Soon<DictionaryRemoved>;
+}
+
+/** What packs do once before they serve. */
+export interface LibsPort {
+  /** The last success of each pack and the failure after it, by pack. */
+  list(): Soon<readonly LibRecordView[]>;
+  /** True when there was something to forget. */
+  clear(packId: string, actor: string): Soon<boolean>;
+  /** Runs what is due of one pack, or of every pack that may run. What a lib does wrong is told, not thrown. */
+  process(packId?: string): Soon<readonly LibEnd[]>;
 }
 
 /** The daemon itself. */

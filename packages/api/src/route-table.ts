@@ -5,6 +5,7 @@ import type { Route } from "./route.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { daemonRoutes } from "./routes/daemon.ts";
 import { dictionaryRoutes } from "./routes/dictionary.ts";
+import { libRoutes } from "./routes/libs.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { flowWorkRoutes } from "./routes/flow-work.ts";
 import { grantRoutes } from "./routes/grants.ts";
@@ -44,6 +45,7 @@ export const ROUTES = [
   ...scheduleRoutes,
   ...storeRoutes,
   ...dictionaryRoutes,
+  ...libRoutes,
   ...containerRoutes,
   ...daemonRoutes,
   ...tokenRoutes,

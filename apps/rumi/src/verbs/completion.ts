@@ -97,6 +97,10 @@ async function idsOf(session: Session, noun: string): Promise<readonly string[]>
       const answer = await session.client.call("dictionary.list", { query });
       return answer.ok ? plain([...new Set(answer.data.rules.map((rule) => rule.namespace))]) : [];
     }
+    if (noun === "lib") {
+      const answer = await session.client.call("libs.list", { query });
+      return answer.ok ? plain([...new Set(answer.data.records.map((record) => record.pack_id))]) : [];
+    }
     if (noun === "token") {
       const answer = await session.client.call("tokens.list");
       return answer.ok ? plain(answer.data.tokens.map((item) => item.id)) : [];

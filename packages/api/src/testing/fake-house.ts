@@ -10,6 +10,7 @@ import type { PackReview, PackState, PackStatus, PackSummary } from "../schemas/
 import { TokenRegistry } from "../token-registry.ts";
 import type { NewToken } from "../token-registry.ts";
 import { FakeDictionary } from "./fake-dictionary.ts";
+import { FakeLibs } from "./fake-libs.ts";
 import { FakeFlowWork } from "./fake-flow-work.ts";
 import { FakeRights } from "./fake-rights.ts";
 import { FakeRunEvents } from "./fake-run-events.ts";
@@ -53,6 +54,7 @@ export class FakeHouse {
   /** What happened in runs. */
   readonly events = new FakeRunEvents();
   readonly dictionary: FakeDictionary;
+  readonly libs: FakeLibs;
   /** Values that may stand in no answer. */
   readonly live = new Set<string>();
   phase: "starting" | "running" | "stopping" = "running";
@@ -76,6 +78,7 @@ export class FakeHouse {
     });
     this.rights = new FakeRights(this.clock, (id) => this.packs.has(id), this.calls);
     this.dictionary = new FakeDictionary(this.calls);
+    this.libs = new FakeLibs(this.calls);
     this.tokens = new TokenRegistry({ store: this.tokenStore, audit: this.audit, clock: this.clock, random: systemRandom });
     this.deps = { ...this.#ports(), ...options.deps };
     this.api = createApi(this.deps, options);
@@ -277,6 +280,7 @@ export class FakeHouse {
       ...this.rights.ports(),
       ...this.work.ports(),
       dictionary: this.dictionary,
+      libs: this.libs,
       instances: { list: instances, start: instances, stop: instances, remove: instances },
       daemon: {
         phase: () => this.phase,
