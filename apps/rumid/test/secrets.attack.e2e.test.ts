@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TestHome } from "./daemon-process.ts";
 import type { DaemonProcess } from "./daemon-process.ts";
 import { answerOf, approveWith, OUTSIDE_ADDRESS, outsideServer, startInWorld } from "./outside.ts";
+import type { World } from "./outside.ts";
 import { REFLECTIONS, reflectingHost } from "./reflecting-host.ts";
 import { pieceSeen, unveil } from "./seen-pieces.ts";
 
@@ -100,6 +101,7 @@ let home: TestHome;
 let daemon: DaemonProcess;
 let host: ReturnType<typeof reflectingHost>;
 let elsewhere: string[];
+let world: World;
 const found = new Map<string, Buffer>();
 const servers = new AsyncDisposableStack();
 
@@ -135,12 +137,11 @@ beforeAll(async () => {
     }),
   );
   await home.addPack(PACK);
-  daemon = servers.use(
-    await startInWorld(home, {
-      names: { [HOST]: [OUTSIDE_ADDRESS], "b.rumi.example": [B_ADDRESS] },
-      ports: { [`${OUTSIDE_ADDRESS}:443`]: tls.port, [`${OUTSIDE_ADDRESS}:80`]: plain.port, [`${B_ADDRESS}:443`]: other.port },
-    }),
-  );
+  world = {
+    names: { [HOST]: [OUTSIDE_ADDRESS], "b.rumi.example": [B_ADDRESS] },
+    ports: { [`${OUTSIDE_ADDRESS}:443`]: tls.port, [`${OUTSIDE_ADDRESS}:80`]: plain.port, [`${B_ADDRESS}:443`]: other.port },
+  };
+  daemon = servers.use(await startInWorld(home, world));
   expect((await daemon.post("/api/secrets/set", { key: "KEY", value: VALUE })).status).toBe(200);
   await approveWith(daemon, PACK, {
     "network.egress": { allowed_domains: ["*"], allowed_ports: [80, 443], requests_per_minute: 100_000 },
@@ -206,4 +207,19 @@ test("T63 T68 the value is in no audit entry, no log and no answer of the daemon
     expect(pieceSeen(Buffer.from(text), VALUE, 0)).toBeNull();
   }
   expect((await daemon.post("/api/audit/verify")).body.data).toMatchObject({ ok: true });
+});
+
+test("X70 what a host kept is still searched for after the right was taken and the daemon started anew", async () => {
+  const revoked = await daemon.post("/api/capability/grants/revoke", { principal_id: PACK, permission_id: "secrets.use" });
+  expect(revoked.status).toBe(200);
+  await daemon.stop("SIGKILL");
+  daemon = servers.use(await startInWorld(home, world));
+  const asks = [...STORED.slice(0, 4), ...BY_ADDRESS.slice(0, 1)];
+  const seen = answerOf<Record<string, string>>(await daemon.run(PACK, { asks }, 60));
+  for (const [name, veiled] of Object.entries(seen)) {
+    expect(unveil(veiled).toString(), name).toContain("[REDACTED]");
+    expect(pieceSeen(unveil(veiled), VALUE), name).toBeNull();
+  }
+  const around = answerOf<Record<string, string>>(await daemon.run(`${PACK}.around`, { asks: AROUND.slice(4, 6) }, 60));
+  for (const { name } of AROUND.slice(4, 6)) expect(unveil(around[name] ?? "").toString(), name).not.toContain("sk-proj");
 });

@@ -15,14 +15,11 @@ const SECRETS_USE = "secrets.use" as PermissionId;
 /** Shortest value that is put into requests: a shorter one cannot be taken out of answers safely. Source: page "Trust", section 9. */
 const MIN_BROKERED_BYTES = 8;
 
-/** Pairs of pack and host whose keys are remembered after their grant is gone. */
-const MAX_REMEMBERED = 10_000;
-
 export interface GrantedSecretBrokerDeps {
   readonly grants: Pick<GrantBook, "effective" | "take">;
   readonly secrets: SecretReader;
   readonly live: Pick<LiveSecrets, "scrubber">;
-  readonly watch: Pick<BindingWatch, "suspended" | "note">;
+  readonly watch: Pick<BindingWatch, "suspended" | "note" | "noteSent" | "sentTo">;
 }
 
 /**
@@ -31,8 +28,6 @@ export interface GrantedSecretBrokerDeps {
  */
 export class GrantedSecretBroker implements SecretBroker {
   readonly #deps: GrantedSecretBrokerDeps;
-  /** Keys that went to a host for a pack: the host may send them back later, whatever the grants are then. */
-  readonly #sent = new Map<string, Set<SecretKey>>();
 
   constructor(deps: GrantedSecretBrokerDeps) {
     this.#deps = deps;
@@ -69,21 +64,17 @@ export class GrantedSecretBroker implements SecretBroker {
     }
     const filled = fillPlaceholders(parts, values);
     if (!filled.ok) return refuse(filled.reason);
-    this.#remember(ask.principal, ask.host, keys);
+    for (const key of keys) await this.#deps.watch.noteSent(ask.principal, key, ask.host);
     return { allowed: true, parts: filled.parts, keys };
   }
 
   /** The host may be asked by its address later. */
   sent(principal: PackId, address: string, keys: readonly string[]): void {
-    this.#remember(
-      principal,
-      address,
-      keys.map((key) => v.parse(SecretKey, key)),
-    );
+    for (const key of keys) void this.#deps.watch.noteSent(principal, v.parse(SecretKey, key), address).catch(() => undefined);
   }
 
   scrubber(principal: PackId, host: string): ResponseScrubber | null {
-    const keys = new Set(this.#sent.get(pair(principal, host)));
+    const keys = new Set(this.#deps.watch.sentTo(principal, host));
     const held = this.#deps.grants.effective(principal, SECRETS_USE);
     if (held.allowed) {
       for (const binding of allowList(held.config, "allowed_bindings")) {
@@ -109,20 +100,6 @@ export class GrantedSecretBroker implements SecretBroker {
     if (!allowList(held.config, "allowed_slots").includes(slot)) return `the grant does not allow secrets in the ${slot}`;
     return this.#deps.watch.suspended(ask.principal, key) ? `the binding of ${key} is suspended: pieces of it came back too often` : null;
   }
-
-  #remember(principal: PackId, host: string, keys: readonly SecretKey[]): void {
-    const at = pair(principal, host);
-    const known = this.#sent.get(at) ?? new Set<SecretKey>();
-    for (const key of keys) known.add(key);
-    this.#sent.delete(at);
-    this.#sent.set(at, known);
-    const oldest = this.#sent.size > MAX_REMEMBERED ? this.#sent.keys().next().value : undefined;
-    if (oldest !== undefined) this.#sent.delete(oldest);
-  }
-}
-
-function pair(principal: PackId, host: string): string {
-  return `${principal}\n${host}`;
 }
 
 function refuse(reason: string): { readonly allowed: false; readonly error: string; readonly reason: string } {

@@ -67,3 +67,27 @@ test("a suspension does not pass by itself; an operator lifts it, and counting b
   expect(await h.watch.lift(PACK, KEY, "token:t1")).toBe(false);
   for (let hit = 1; hit <= 4; hit++) expect(await h.watch.note(PACK, KEY)).toBe(false);
 });
+
+test("T64 where a secret went is known at once, noted once, and known after a restart", async () => {
+  await using folder = await temporaryFolder();
+  const [clock, audit] = [new ManualClock(), new MemoryAudit()];
+  {
+    const { journal } = await SecretJournal.open(folder.path, clock);
+    await using _closing = journal;
+    const watch = new BindingWatch({ journal, audit, clock });
+    const noted = watch.noteSent(PACK, KEY, "api.example.com");
+    expect([...watch.sentTo(PACK, "api.example.com")]).toEqual([KEY]);
+    await noted;
+    await watch.noteSent(PACK, KEY, "api.example.com");
+    await watch.noteSent(PACK, KEY, "93.184.216.34");
+  }
+  const { journal, lines } = await SecretJournal.open(folder.path, clock);
+  await using _closing = journal;
+  expect(lines.map(({ action, reason }) => [action, reason])).toEqual([
+    ["sent", "api.example.com"],
+    ["sent", "93.184.216.34"],
+  ]);
+  const watch = new BindingWatch({ journal, audit, clock }, lines);
+  expect([...watch.sentTo(PACK, "93.184.216.34")]).toEqual([KEY]);
+  expect([...watch.sentTo("other" as PackId, "93.184.216.34")]).toEqual([]);
+});

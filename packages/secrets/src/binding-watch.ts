@@ -8,6 +8,10 @@ const WINDOW_MS = 24 * 60 * 60 * 1000;
 const HIT = "partial_hit";
 const SUSPEND = "suspend";
 const RESUME = "resume";
+const SENT = "sent";
+
+/** Pairs of pack and host whose keys are remembered. */
+const MAX_PLACES = 10_000;
 
 /** A binding that rests, for lists. */
 export interface SuspendedBinding {
@@ -23,12 +27,18 @@ export interface BindingWatchDeps {
   readonly clock: Clock;
 }
 
-/** Counts pieces of secrets that came back to a pack; a binding with too many rests until an operator lifts it. */
+/**
+ * Counts pieces of secrets that came back to a pack; a binding with too many rests until an operator lifts it. Remembers where
+ * secrets went: the host may give them back later, whatever the grants are then, and after a restart.
+ */
 export class BindingWatch {
   readonly #deps: BindingWatchDeps;
   /** Times of the newest hits, by binding. */
   readonly #hits = new Map<string, number[]>();
   readonly #suspended = new Map<string, SuspendedBinding>();
+  readonly #sent = new Map<string, ReadonlySet<SecretKey>>();
+  /** What of it is not on disk. */
+  readonly #unkept = new Set<string>();
 
   constructor(deps: BindingWatchDeps, past: readonly JournalLine[] = []) {
     this.#deps = deps;
@@ -63,6 +73,21 @@ export class BindingWatch {
     return true;
   }
 
+  /** A secret is about to go to that host, or address, for a pack. Counts at once; resolves when it is on disk. */
+  async noteSent(principal: PackId, key: SecretKey, host: string): Promise<void> {
+    const name = `${placeName(principal, host)}\n${key}`;
+    if (this.sentTo(principal, host).has(key) && !this.#unkept.has(name)) return;
+    this.#remember(principal, key, host);
+    this.#unkept.add(name);
+    await this.#deps.journal.note(SENT, key, principal, host);
+    this.#unkept.delete(name);
+  }
+
+  /** Keys of secrets that went there for a pack. */
+  sentTo(principal: PackId, host: string): ReadonlySet<SecretKey> {
+    return this.#sent.get(placeName(principal, host)) ?? new Set();
+  }
+
   /** Ends a suspension and forgets the count: for the operator's new grant, which is audited as such. False when there was none. */
   async lift(principal: PackId, key: SecretKey, actor: string): Promise<boolean> {
     const name = bindingName(principal, key);
@@ -86,10 +111,20 @@ export class BindingWatch {
     return times.length >= MAX_PARTIAL_HITS;
   }
 
+  #remember(principal: PackId, key: SecretKey, host: string): void {
+    const place = placeName(principal, host);
+    const keys = new Set(this.#sent.get(place)).add(key);
+    this.#sent.delete(place);
+    this.#sent.set(place, keys);
+    const oldest = this.#sent.size > MAX_PLACES ? this.#sent.keys().next().value : undefined;
+    if (oldest !== undefined) this.#sent.delete(oldest);
+  }
+
   #replay({ ts, action, key, actor, reason }: JournalLine): void {
     const at = Date.parse(ts);
     if (Number.isNaN(at)) return;
-    if (action === HIT) this.#count(actor as PackId, key as SecretKey, at, 1);
+    if (action === SENT && reason !== undefined) this.#remember(actor as PackId, key as SecretKey, reason);
+    else if (action === HIT) this.#count(actor as PackId, key as SecretKey, at, 1);
     else if (action === SUSPEND) {
       const binding = { principal_id: actor as PackId, key: key as SecretKey, suspended_at: ts };
       this.#suspended.set(bindingName(binding.principal_id, binding.key), binding);
@@ -99,6 +134,10 @@ export class BindingWatch {
       this.#hits.delete(name);
     }
   }
+}
+
+function placeName(principal: PackId, host: string): string {
+  return `${principal}\n${host}`;
 }
 
 function bindingName(principal: PackId, key: SecretKey): string {
