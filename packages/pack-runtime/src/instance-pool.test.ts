@@ -3,6 +3,7 @@ import type { PackId } from "@rumi/core";
 import { silentLogger } from "@rumi/core/testing";
 import { SandboxError } from "@rumi/sandbox";
 import { expect, test } from "vitest";
+import type { CallOrigin } from "./gateway/ports.ts";
 import { InstancePool } from "./instance-pool.ts";
 import type { InstancePoolOptions } from "./pool-options.ts";
 import type { InstanceSeed } from "./ports.ts";
@@ -296,4 +297,30 @@ test("a closed pool has stopped everything and refuses", async () => {
   expect(await call).toMatchObject({ kind: "cancelled" });
   expect(sandbox.stopped).toEqual(["i1"]);
   await expect(run()).rejects.toMatchObject({ code: "daemon.stopping" });
+});
+
+test("a call that a full instance's calls ask for runs beside them, and goes with them", async () => {
+  const { sandbox, pool, run } = makePool();
+  const outer = Array.from({ length: 4 }, (_, index) => run(seed(), `c${index}`));
+  await settle();
+  const origin = (...chain: string[]) =>
+    ({ run_id: "run", flow_id: "f", step_id: "s", phase: "m", idempotency_key: "k", chain }) as unknown as CallOrigin;
+  const ask = (id: string, from: CallOrigin) => pool.run(seed(), runSpec({ call_id: id }), new AbortController().signal, from);
+  const nested = Array.from({ length: 4 }, (_, index) => ask(`n${index}`, origin("f", "alpha:g")));
+  const deepest = ask("d", origin("f", "alpha:g", "alpha:h"));
+  const plain = ask("p", origin("f"));
+  await settle();
+  expect(sandbox.calls.map((call) => call.spec.call_id)).toEqual(["c0", "c1", "c2", "c3", "n0", "n1", "n2", "n3", "d"]);
+  expect(pool.list().map((view) => view.waiting)).toEqual([1, 0, 0]);
+  for (const call of sandbox.calls.toReversed()) call.answer("x");
+  await settle();
+  sandbox.calls.at(-1)?.answer("x");
+  expect((await Promise.all([...outer, ...nested, deepest, plain])).map((result) => result.kind)).toEqual(Array(10).fill("ok"));
+  // As long as the first instance has room, it is the only one that is asked.
+  const again = ask("again", origin("f", "alpha:g"));
+  await settle();
+  expect(pool.list().map((view) => view.busy)).toEqual([1, 0, 0]);
+  sandbox.calls.at(-1)?.answer("x");
+  await again;
+  expect(await pool.remove({ pack_id: seed().pack_id }, "closed")).toBe(3);
 });

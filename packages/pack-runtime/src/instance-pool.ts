@@ -27,7 +27,7 @@ export interface InstancePoolDeps extends StartInstanceDeps {
 
 /**
  * Keeps one warm instance per (pack, digest, runtime, authority) and deals out its slots, first come first served.
- * An instance never serves another key. A call on a warm instance with a free slot is passed on at once.
+ * An instance never serves another key. Calls that other calls wait for have a second one when the first is full. A call on a warm instance with a free slot is passed on at once.
  */
 export class InstancePool implements AsyncDisposable {
   readonly #deps: InstancePoolDeps;
@@ -64,7 +64,8 @@ export class InstancePool implements AsyncDisposable {
    * PackRuntimeError `daemon.stopping`
    */
   async run(seed: InstanceSeed, spec: RunSpec, signal: AbortSignal, origin: CallOrigin | null = null): Promise<RunResult> {
-    const seat = this.#seatFor(seed);
+    const first = this.#seatFor(seed);
+    const seat = isNested(first, origin) ? this.#seatFor(seed, origin?.chain.length) : first;
     const live = seat.takeSlot();
     if (live !== null) return this.#dispatch(live, spec, signal, "warm", origin);
     const grant = await this.#wait(seat, signal);
@@ -139,8 +140,9 @@ export class InstancePool implements AsyncDisposable {
     return views;
   }
 
-  #seatFor(seed: InstanceSeed): Seat {
-    const key = seatKey(seed);
+  /** `depth`: the seat beside the first one, for calls that others wait for. */
+  #seatFor(seed: InstanceSeed, depth?: number): Seat {
+    const key = depth === undefined ? seatKey(seed) : `${seatKey(seed)}\n${depth}`;
     const known = this.#seats.get(key);
     if (known !== undefined) return known;
     if (this.#closed) throw new PackRuntimeError("daemon.stopping", "the daemon is stopping");
@@ -441,6 +443,15 @@ export class InstancePool implements AsyncDisposable {
       return false;
     }
   }
+}
+
+/**
+ * A call asked for by others finds every slot taken, perhaps by those that wait for it: waiting in their line might never end.
+ * Each depth has a line of its own then, so that whoever waits only waits for calls that are deeper. The one process of a
+ * pack that keeps its state is never doubled.
+ */
+function isNested(seat: Seat, origin: CallOrigin | null): boolean {
+  return origin !== null && origin.chain.length > 1 && !seat.seed.reuse && seat.current !== null && !seat.hasRoom;
 }
 
 /** Outcomes of a call that may have taken the whole instance with them. */

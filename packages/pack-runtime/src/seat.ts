@@ -72,10 +72,15 @@ export class Seat {
     return this.current === null ? [...this.#draining] : [this.current, ...this.#draining];
   }
 
+  /** A slot is free and nobody waits. */
+  get hasRoom(): boolean {
+    return this.current !== null && this.current.busy < this.slots && this.#waiters.length === 0;
+  }
+
   /** Takes a slot when one is free and nobody waits; null otherwise. */
   takeSlot(): LiveInstance | null {
     const live = this.current;
-    if (live === null || live.busy >= this.slots || this.#waiters.length > 0) return null;
+    if (live === null || !this.hasRoom) return null;
     live.busy += 1;
     return live;
   }

@@ -8,15 +8,19 @@ interface Gate {
   readonly waiting: Set<() => void>;
 }
 
-/** Keeps other packs from taking every slot of a pack whose functions they call. First come first served. */
+/**
+ * Keeps other packs from taking every slot of a pack whose functions they call. First come first served among calls of one
+ * depth: whoever waits never waits for a call that waits for it.
+ */
 export class ForeignCalls {
-  readonly #gates = new Map<PackId, Gate>();
+  readonly #gates = new Map<string, Gate>();
 
-  /** True: goes on, and needs one `leave`. False: aborted while it waited. */
-  async enter(provider: PackId, signal: AbortSignal): Promise<boolean> {
+  /** True: goes on, and needs one `leave`. False: aborted while it waited. `depth`: of the call, in its chain. */
+  async enter(provider: PackId, depth: number, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false;
-    const gate = this.#gates.get(provider) ?? { running: 0, waiting: new Set() };
-    this.#gates.set(provider, gate);
+    const key = `${provider}/${depth}`;
+    const gate = this.#gates.get(key) ?? { running: 0, waiting: new Set() };
+    this.#gates.set(key, gate);
     if (gate.running < MAX_FOREIGN) {
       gate.running += 1;
       return true;
@@ -35,8 +39,9 @@ export class ForeignCalls {
     });
   }
 
-  leave(provider: PackId): void {
-    const gate = this.#gates.get(provider);
+  leave(provider: PackId, depth: number): void {
+    const key = `${provider}/${depth}`;
+    const gate = this.#gates.get(key);
     if (gate === undefined) return;
     const [next] = gate.waiting;
     if (next !== undefined) {
@@ -46,6 +51,6 @@ export class ForeignCalls {
       return;
     }
     gate.running -= 1;
-    if (gate.running === 0) this.#gates.delete(provider);
+    if (gate.running === 0) this.#gates.delete(key);
   }
 }

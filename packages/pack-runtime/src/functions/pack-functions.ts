@@ -113,7 +113,7 @@ export class PackFunctions {
     const spec = this.#spec(found, ask, call);
     const chain = [...call.chain, found.name as FlowId];
     const isForeign = found.pack_id !== ask.caller.principal;
-    if (isForeign && !(await this.#foreign.enter(found.pack_id, signal))) {
+    if (isForeign && !(await this.#foreign.enter(found.pack_id, chain.length, signal))) {
       return failure("cancelled", "sandbox.cancelled", "cancelled before it was started");
     }
     try {
@@ -123,7 +123,7 @@ export class PackFunctions {
       const code: string = cause.code;
       return failure(code.slice(code.indexOf(".") + 1), code, cause.message);
     } finally {
-      if (isForeign) this.#foreign.leave(found.pack_id);
+      if (isForeign) this.#foreign.leave(found.pack_id, chain.length);
     }
   }
 
