@@ -81,7 +81,8 @@ try {
   writeFileSync(join(shared, "soak.flow.yaml"), MIXED);
   writeFileSync(join(shared, "child.flow.yaml"), CHILD);
   for (const id of ids) writeSlowPack(home, id, "a");
-  daemon = await startDaemon(home, { ...TRIAL_LIMITS, RUMI_MAX_CONCURRENT_FLOWS: String(runs) });
+  // One more: the example that a fresh home brings runs once at the start.
+  daemon = await startDaemon(home, { ...TRIAL_LIMITS, RUMI_MAX_CONCURRENT_FLOWS: String(runs + 1) });
   for (const id of ids) await approve(daemon, id);
   const end = performance.now() + seconds * 1000;
   const isOver = () => performance.now() > end;

@@ -426,3 +426,22 @@ test("what a full disk refused at a day's end or in a full part leaves nothing i
   await log.record(event("permission", 10));
   expect(await log.verify()).toMatchObject({ ok: true, entries: 2 });
 });
+
+test("who records when thousands wait, waits for room; nothing is lost and the chain is whole", async () => {
+  await using h = await home();
+  await using log = await AuditLog.open(h.deps);
+  const before = log.summary().last_seq;
+  let taken = 0;
+  const told = Array.from({ length: 10_000 }, async (_, n) => {
+    await log.record(event("flow_execution", n));
+    taken += 1;
+  });
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(taken).toBeGreaterThan(3_000);
+  expect(taken).toBeLessThan(10_000);
+  await Promise.all(told);
+  await log.flush();
+  expect(log.summary().last_seq - before).toBe(10_000);
+  expect(await log.verify()).toMatchObject({ ok: true });
+});

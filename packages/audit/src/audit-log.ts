@@ -23,6 +23,10 @@ const RETRY_MS = 1000;
 const MAX_WAITING = 10_000;
 /** Entries signed in one go: all that a refusing disk let pile up would hold up everything else for long. */
 const MAX_BATCH = 500;
+/** The same when many more wait: fewer writes and heads for as many entries. */
+const MAX_CROWDED_BATCH = 2_000;
+/** Entries waiting from which on whoever records waits, too: what comes faster than the disk takes it is not piled up. */
+const CROWDED = 4_000;
 /** A signed head at least this often (page "Trust", section 15). */
 const HEAD_ENTRIES = 100;
 const HEAD_MS = 10_000;
@@ -74,6 +78,7 @@ interface Waiting {
 export class AuditLog implements AuditSink, AsyncDisposable {
   readonly #deps: AuditLogDeps;
   readonly #keys: ReadonlyMap<string, KeyObject>;
+  #room: PromiseWithResolvers<void> | null = null;
   readonly #key: KeyObject;
   readonly #writer: AuditWriter;
   readonly #heads: AppendLog;
@@ -139,7 +144,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
 
   /**
    * Records one event. For `approval`, `permission` and `security` it resolves once the entry is on disk; for others
-   * once it waits to be written.
+   * once it waits to be written among no more than some thousand.
    * @throws AuditError `audit.unavailable`: the audited action must not happen
    */
   record(event: AuditEvent): Promise<void> {
@@ -156,7 +161,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     this.#waiting.push({ event: { category: event.category, success: event.success }, ts, body, done });
     if (durable) void this.#flushSoon();
     else this.#schedule(this.#available ? FLUSH_MS : RETRY_MS);
-    return done?.promise ?? Promise.resolve();
+    return done?.promise ?? this.#roomFor();
   }
 
   /** Puts every entry recorded so far on disk. @throws AuditError `audit.unavailable` */
@@ -203,6 +208,19 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     await this.#writer[Symbol.asyncDispose]();
   }
 
+  /** Resolves at once, unless too many wait while the disk takes them: then when there is room, or when it refuses. */
+  #roomFor(): Promise<void> {
+    if (this.#waiting.length <= CROWDED || !this.#available) return Promise.resolve();
+    void this.#flushSoon();
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
+  }
+
+  #letIn(): void {
+    this.#room?.resolve();
+    this.#room = null;
+  }
+
   /** Flushes now, or with the flush that is under way; resolves when nothing waits or the disk refused. */
   #flushSoon(): Promise<void> {
     this.#flushing ??= this.#drain();
@@ -214,8 +232,9 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     await Promise.resolve();
     try {
       while (this.#waiting.length > 0 || this.#headDue || this.#syncDue) {
-        const batch = this.#waiting.splice(0, MAX_BATCH);
+        const batch = this.#waiting.splice(0, this.#waiting.length > MAX_CROWDED_BATCH ? MAX_CROWDED_BATCH : MAX_BATCH);
         if (batch.length > 0 && !(await this.#commit(batch))) return;
+        if (this.#waiting.length <= CROWDED) this.#letIn();
         if (this.#seq - (this.#lastHead?.seq ?? 0) >= HEAD_ENTRIES) this.#headDue = true;
         if (this.#headDue) await this.#tryHead();
         else if (batch.length > 0) this.#scheduleHead();
@@ -224,6 +243,7 @@ export class AuditLog implements AuditSink, AsyncDisposable {
     } finally {
       // In the same turn as the last look at what waits: nobody can be left waiting for a flush that ended.
       this.#flushing = null;
+      this.#letIn();
     }
   }
 

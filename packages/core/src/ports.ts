@@ -60,7 +60,7 @@ export interface AuditEvent {
 
 /**
  * Where events are recorded. Resolves for `approval`, `permission` and `security` once the entry is on disk;
- * for others once it is queued (written within 200 ms).
+ * for others once it is queued among no more than some thousand (written within 200 ms).
  */
 export interface AuditSink {
   /** @throws RumiError `audit.unavailable` when a durable category cannot be written: the action must not happen. */

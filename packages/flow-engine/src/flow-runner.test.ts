@@ -744,3 +744,21 @@ describe("the runner", () => {
     expect((await bench(flow(steps)).run("f", { n: 1 })).result).toEqual({ n: 1, x: [1], y: [1], o_a: [1], o_b: [1], o_c: 7, o_d: null });
   });
 });
+
+test("a run that records faster than its entries are taken waits for them", async () => {
+  const room = Promise.withResolvers<void>();
+  let entries = 0;
+  const audit = {
+    record: (): Promise<void> => {
+      entries += 1;
+      return entries < 2_000 ? room.promise : Promise.resolve();
+    },
+  };
+  const steps = Array.from({ length: 700 }, (_, n) => set(`s${n}`, "a", "1"));
+  const made = new TestBench([flowFile(flow(steps.join("\n")))], { audit });
+  const running = made.run("f");
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(entries).toBeLessThan(700);
+  room.resolve();
+  expect(await running).toMatchObject({ state: "completed" });
+});

@@ -57,6 +57,8 @@ const STOPPED = { status: "stopped" } as const satisfies StepResult;
 export class StepRunner implements StepExecutor {
   readonly run: RunState;
   readonly collaborators: RunCollaborators;
+  /** The newest audit entry is taken: where too many wait, the run does, too. */
+  #told: Promise<void> = Promise.resolve();
   #sinceTurn = 0;
   #turnStarted: number;
 
@@ -70,7 +72,7 @@ export class StepRunner implements StepExecutor {
     for (const [index, step] of steps.entries()) {
       if (this.#isTurnOver())
         return this.#continue(
-          nextTurn().then(() => null),
+          this.#turn().then(() => null),
           steps,
           place,
           index,
@@ -86,11 +88,16 @@ export class StepRunner implements StepExecutor {
     let ending = await pending;
     for (const step of steps.slice(from)) {
       if (ending !== null) return ending;
-      if (this.#isTurnOver()) await nextTurn();
+      if (this.#isTurnOver()) await this.#turn();
       const next = this.#step(step, place);
       ending = next instanceof Promise ? await next : next;
     }
     return ending;
+  }
+
+  async #turn(): Promise<void> {
+    await nextTurn();
+    await this.#told;
   }
 
   #isTurnOver(): boolean {
@@ -159,7 +166,7 @@ export class StepRunner implements StepExecutor {
       if (kept instanceof Promise) kept.catch((error: unknown) => this.#journalLost(error));
       return this.#perform(begun, attempt);
     }
-    return kept.then(
+    return Promise.all([kept, this.#told]).then(
       () => this.#perform(begun, attempt),
       (error: unknown) => this.#journalLost(error),
     );
@@ -352,9 +359,9 @@ export class StepRunner implements StepExecutor {
     });
   }
 
-  /** Records without waiting: flow entries need not be on disk before the next step. */
+  /** Records without waiting: flow entries need not be on disk before the next step, only among those that will be. */
   record(event: AuditEvent): void {
-    this.collaborators.audit.record(event).catch((error: unknown) => {
+    this.#told = this.collaborators.audit.record(event).catch((error: unknown) => {
       this.collaborators.logger.log("error", "an audit entry of a run could not be written", {
         run_id: this.run.runId,
         error: String(error),
