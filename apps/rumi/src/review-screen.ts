@@ -149,8 +149,11 @@ function isWideModifier(item: unknown): boolean {
   return typeof facts === "object" && facts !== null && "wide" in facts && facts.wide === true;
 }
 
-function warningText(warning: unknown): string {
-  if (typeof warning === "object" && warning !== null && "message" in warning && typeof warning.message === "string")
-    return packLine(warning.message);
-  return packValue(warning);
+/** A warning for a person: where, and what. */
+export function warningText(warning: unknown): string {
+  if (typeof warning !== "object" || warning === null || !("message" in warning) || typeof warning.message !== "string")
+    return packValue(warning);
+  const { file, path } = warning as { readonly file?: unknown; readonly path?: unknown };
+  const where = [file, path].filter((part): part is string => typeof part === "string" && part !== "");
+  return packLine(where.length === 0 ? warning.message : `${where.join(" ")}: ${warning.message}`);
 }

@@ -2,7 +2,7 @@ import type { PackReview, PackSummary } from "@rumi/api/client";
 import type { Command } from "commander";
 import { packLine, packValue } from "../escape.ts";
 import { EXIT } from "../exit-codes.ts";
-import { showDiff, showReview } from "../review-screen.ts";
+import { showDiff, showReview, warningText } from "../review-screen.ts";
 import { limitsText } from "../right-lines.ts";
 import { UsageError } from "../session.ts";
 import type { Session } from "../session.ts";
@@ -144,7 +144,7 @@ async function approve(session: Session, id: string, digest: string, extra: Omit
     session.line(session.say("pack.approved_done", { pack_id: packLine(done.pack_id), digest: shortDigest(done.digest) }));
     for (const right of done.granted ?? []) session.line(`  + ${grantedText(right)}`);
     for (const store of done.stores_created ?? []) session.line(`  ${session.say("pack.store_created")}: ${packValue(store)}`);
-    for (const warning of done.warnings) session.line(`  ${session.say("review.warning")}: ${packValue(warning)}`);
+    for (const warning of done.warnings) session.line(`  ${session.say("review.warning")}: ${warningText(warning)}`);
   });
 }
 
