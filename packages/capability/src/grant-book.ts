@@ -37,7 +37,7 @@ export class GrantBook {
   readonly #held: HeldGrants;
   readonly #tampered: TamperedGrants;
   /** Grants whose end was told. */
-  readonly #ended = new Set<GrantRecord>();
+  readonly #ended = new WeakSet<GrantRecord>();
   readonly #listeners = new Set<(change: GrantChange) => void>();
   #writing: Promise<unknown> = Promise.resolve();
 
