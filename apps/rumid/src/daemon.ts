@@ -111,6 +111,7 @@ export async function startDaemon(
   stack.use(parts.get(PART.containers));
   const rights = stack.use(await startRights(parts, opened.secrets));
   const exampleRefused = fresh ? await approveBundledExample(approvals) : null;
+  if (fresh && exampleRefused === null) await rights.packChanged(BUNDLED_EXAMPLE.pack_id as PackId);
   await catalog.start();
   const interfaces = parts.get(PART.interfaces);
   // Modifiers may wait for what was registered, rest on what has gone, or mean another flow from now on.

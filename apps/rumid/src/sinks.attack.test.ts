@@ -84,7 +84,7 @@ async function journal(state: OpenState, values: readonly string[], nth: number)
     execution_mode: "container",
     active_ms: 1,
     finished_at: new Date().toISOString(),
-  } as Parameters<OpenState["journal"]["ended"]>[1]);
+  });
 }
 
 function tell({ audit, diagnostics, logger }: Foundations, value: string, at: number): Promise<void> {

@@ -1,5 +1,5 @@
 import type { ApprovedPack } from "@rumi/approval";
-import type { Digest, PackId } from "@rumi/core";
+import type { Digest, PackId, PermissionId } from "@rumi/core";
 import type { SecretStore } from "@rumi/secrets";
 import { BindingYes } from "./binding-yes.ts";
 import type { Composition } from "./compose.ts";
@@ -54,9 +54,20 @@ export async function startRights(parts: Composition, secrets: SecretStore): Pro
   };
   look();
   const grants = parts.get(PART.grants);
+  // Containers that a pack left running end with the right to have any, its children's too.
+  const endContainers = (principal: PackId): void => {
+    const heirs = approvals.list().map(({ pack_id: id }) => id as PackId);
+    for (const id of heirs.filter((heir) => heir === principal || heir.startsWith(`${principal}__`))) {
+      if (grants.effective(id, "docker.run" as PermissionId).allowed) continue;
+      containers
+        ?.removeOf(id)
+        .catch((cause: unknown) => logger.log("warn", "containers of a pack could not be removed", { pack_id: id, error: String(cause) }));
+    }
+  };
   const yes = new BindingYes({ grants, watch: secrets.watch, clock });
   const forget = grants.onChange(({ principal_id: principal, permission_id: permission }) => {
     look();
+    if (permission === "docker.run") endContainers(principal);
     if (permission !== "secrets.use") return;
     yes.changed(principal).catch((cause: unknown) => logger.log("warn", "a binding could not be lifted", { error: String(cause) }));
   });
