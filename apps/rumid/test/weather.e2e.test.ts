@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { writeFile } from "node:fs/promises";
 import { temporaryFolder } from "@rumi/testkit";
 import { expect, test } from "vitest";
-import { DaemonProcess, TestHome } from "./daemon-process.ts";
+import { DaemonProcess, TestHome, until } from "./daemon-process.ts";
 import { WEATHER_CERTIFICATE } from "./weather-certificate.ts";
 
 /** The tutorial's outside service, over real TLS on this machine. */
@@ -86,9 +86,18 @@ test("T92 the pack guide's tutorial, with its own curl calls: fetched over TLS, 
   expect(read.body.data.result).toMatchObject({ result: { weather: { city: "Tokyo", sky: "clear", celsius: 21 } } });
   expect(service.asked).toEqual(Array.from({ length: 2 }, () => "api.example.com GET /weather?city=Tokyo"));
 
+  // Every five minutes by itself, and when an operator says so.
+  expect((await daemon.get("/api/schedules")).body.data).toMatchObject({
+    schedules: [{ flow_id: "weather_pack.fetch", interval_seconds: 300, enabled: true, next_fire_at: expect.any(String) }],
+  });
+  const fired = await daemon.post<{ run_id: string }>("/api/schedules/weather_pack.fetch/trigger");
+  const firedRun = async () => (await daemon.get<{ state: string }>(`/api/runs/${fired.body.data.run_id}`)).body.data;
+  await until(async () => (await firedRun()).state !== "running");
+  expect(await firedRun()).toMatchObject({ state: "completed", trigger: "schedule", result: { result: { weather: { city: "Tokyo" } } } });
+
   expect((await daemon.post("/api/network/revoke", { pack_id: "weather_pack", reason: "not needed" })).status).toBe(200);
   expect((await daemon.run("weather_pack.fetch")).body.data.result).toMatchObject({
     result: { error: expect.stringContaining("No network grant") },
   });
-  expect(service.asked).toHaveLength(2);
+  expect(service.asked).toHaveLength(3);
 });
