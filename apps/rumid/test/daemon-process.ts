@@ -8,6 +8,8 @@ import { temporaryFolder } from "@rumi/testkit";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const EXAMPLES = fileURLToPath(new URL("../../../examples", import.meta.url));
+/** Which sandbox the tests' daemons use, where a test does not say: `RUMI_TEST_SANDBOX=bubblewrap` for a run on that one. */
+const SANDBOX = { RUMI_SANDBOX: process.env["RUMI_TEST_SANDBOX"] ?? "auto" } as const;
 /** A start that takes longer has failed. */
 const READY_MS = 60_000;
 
@@ -246,7 +248,7 @@ export function launch(
   const [program = process.execPath, ...words] = [...inside, process.execPath, "--conditions=rumi-source", script, ...argv];
   const child = spawn(program, words, {
     cwd: home.path,
-    env: { PATH: process.env["PATH"] ?? "", RUMI_HOME: home.path, RUMI_API_PORT: "0", RUMI_LOG_FORMAT: "json", ...env },
+    env: { PATH: process.env["PATH"] ?? "", RUMI_HOME: home.path, RUMI_API_PORT: "0", RUMI_LOG_FORMAT: "json", ...SANDBOX, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output = { stdout: "", stderr: "" };
