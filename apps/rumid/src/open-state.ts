@@ -44,7 +44,8 @@ export async function openState(foundations: Foundations): Promise<OpenState> {
 /** Text that holds a live secret lies sealed with the secrets key. */
 function sealOf(secrets: SecretStore, live: LiveSecrets): ValueSeal {
   return {
-    seal: (text) => (live.holds(text) ? SEALED + JSON.stringify(secrets.seal(text, SEAL_CONTEXT)) : null),
+    holds: (text) => live.holds(text),
+    seal: (text) => SEALED + JSON.stringify(secrets.seal(text, SEAL_CONTEXT)),
     mask: (text) => live.redact(text),
     open(text) {
       if (!text.startsWith(SEALED)) return text;

@@ -12,3 +12,11 @@ export function maskValue(value: JsonValue, mask: (text: string) => string): Jso
   if (Array.isArray(value)) return value.map((item: JsonValue) => maskValue(item, mask));
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [mask(name), maskValue(member, mask)]));
 }
+
+/** Every text in `value`, names of members too, that has a backslash in it. */
+export function escapedTexts(value: JsonValue): string[] {
+  if (typeof value === "string") return value.includes("\\") ? [value] : [];
+  if (typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap((item: JsonValue) => escapedTexts(item));
+  return Object.entries(value).flatMap(([name, member]) => [...escapedTexts(name), ...escapedTexts(member)]);
+}

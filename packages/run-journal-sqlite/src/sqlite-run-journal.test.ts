@@ -230,7 +230,8 @@ test("a fire is kept with its run", async () => {
 /** Seals what holds `secret`; while it is live, it is masked. */
 function sealFor(secret: string, live: () => boolean = () => true): ValueSeal {
   return {
-    seal: (text) => (live() && text.includes(secret) ? `sealed:${Buffer.from(text).toString("base64")}` : null),
+    holds: (text) => live() && text.includes(secret),
+    seal: (text) => `sealed:${Buffer.from(text).toString("base64")}`,
     mask: (text) => (live() ? text.replaceAll(secret, "[REDACTED]") : text),
     open: (text) => (text.startsWith("sealed:") ? Buffer.from(text.slice(7), "base64").toString() : text),
   };
@@ -251,6 +252,23 @@ test("a value that holds a live secret is sealed at rest, and is there for the n
   await journal.ended(one.run_id, end({ result: { a: "hunter2hunter2" }, reason: told.abort, warnings: ["odd: hunter2hunter2"] }));
   for (const suffix of ["", "-wal"])
     expect((await readFile(join(home.path, "runs", `runs.db${suffix}`))).includes("hunter2hunter2")).toBe(false);
+});
+
+test("a secret in a text that is escaped itself is found as well, though JSON escapes it once more", async () => {
+  await using home = await temporaryFolder();
+  // What a pack wrote as JSON inside its answer: the secret is whole in the text alone, not in the JSON around it.
+  const secret = "hunter2\\u00e4hunter2";
+  const one = run({ inputs: {} });
+  await using journal = await open(home.path, { seal: sealFor(secret) });
+  journal.begin(one);
+  journal.finished(one.run_id, finish("a", { got: [`"${secret}"`], [secret]: 1 }));
+  await journal.ended(one.run_id, end({ result: { a: `x${secret}`, b: "c:\\plain" } }));
+  for (const suffix of ["", "-wal"]) {
+    const bytes = await readFile(join(home.path, "runs", `runs.db${suffix}`));
+    expect(bytes.includes("u00e4hunter2")).toBe(false);
+  }
+  expect(journal.history.get(one.run_id)).toMatchObject({ result: { a: "x[REDACTED]", b: "c:\\plain" } });
+  expect(journal.find(one.run_id, "a")).toMatchObject({ value: { got: [`"${secret}"`], [secret]: 1 } });
 });
 
 test("what a view shows of a sealed value is without the secret, when that is no secret any more too", async () => {
@@ -288,7 +306,7 @@ test("an unfinished run whose inputs cannot be opened any more ends; the others 
     if (text.startsWith("sealed:")) throw new Error("no key");
     return text;
   };
-  await using journal = await open(home.path, { seal: { seal: () => null, mask: (text) => text, open: open2 } });
+  await using journal = await open(home.path, { seal: { holds: () => false, seal: (text) => text, mask: (text) => text, open: open2 } });
   expect(journal.unfinished().map((one) => one.run_id)).toEqual([kept.run_id]);
   expect(journal.history.get(lost.run_id)).toMatchObject({ state: "failed", code: "state.corrupt", inputs: { password: "[REDACTED]" } });
   expect(journal.feed.after(lost.run_id, 0).at(-1)).toMatchObject({ type: "run.finished", data: { state: "failed" } });

@@ -5,7 +5,7 @@ import { SqliteFile } from "@rumi/safe-files";
 import { journalFailure, keeping } from "./errors.ts";
 import { EventFeed } from "./event-feed.ts";
 import type { RunEvent } from "./event-feed.ts";
-import { maskValue } from "./mask-value.ts";
+import { escapedTexts, maskValue } from "./mask-value.ts";
 import { RunHistory } from "./run-history.ts";
 import { PendingWrites } from "./pending-writes.ts";
 import { prune } from "./retention.ts";
@@ -25,8 +25,10 @@ const QUIET_TYPES: ReadonlySet<StepStart["type"]> = new Set(["set", "if", "forea
 
 /** Text at rest that may hold a live secret. */
 export interface ValueSeal {
-  /** The sealed form, in one line, when `text` holds a live secret, else null. */
-  seal(text: string): string | null;
+  /** `text` holds a secret that is live now. */
+  holds(text: string): boolean;
+  /** The sealed form, in one line. */
+  seal(text: string): string;
   /** `text` without the secrets that are live now: what is only ever shown is kept so, and outlives them. */
   mask(text: string): string;
   /** Undoes `seal`; a text that was not sealed comes back as it is. @throws when it cannot be opened */
@@ -248,16 +250,20 @@ export class SqliteRunJournal implements RunJournal, AsyncDisposable {
   /** JSON of one line; of a value that holds a live secret its sealed form, and in a second line what is shown of it. */
   #text(value: JsonValue): string {
     const text = JSON.stringify(value);
-    const sealed = this.#deps.seal?.seal(text) ?? null;
-    return sealed === null ? text : `${sealed}\n${this.#shown(text)}`;
+    const { seal } = this.#deps;
+    if (seal === undefined) return text;
+    // JSON escapes once more what a pack had escaped already: such texts are looked at as they are, too.
+    const escaped = text.includes("\\\\") ? escapedTexts(value) : [];
+    if (!seal.holds(text) && !escaped.some((part) => seal.holds(part))) return text;
+    return `${seal.seal(text)}\n${this.#shown(text, seal, escaped.length > 0)}`;
   }
 
   /** The JSON text without secrets. Masked as a whole, for it may be large; where that leaves no JSON (digits of a number), nothing of it. */
-  #shown(text: string): string {
-    const masked = this.#deps.seal?.mask(text) ?? text;
+  #shown(text: string, seal: ValueSeal, isEscaped: boolean): string {
+    const masked = seal.mask(text);
     try {
-      JSON.parse(masked);
-      return masked;
+      const value = JSON.parse(masked) as JsonValue;
+      return isEscaped ? JSON.stringify(maskValue(value, (part) => (part.includes("\\") ? seal.mask(part) : part))) : masked;
     } catch {
       return JSON.stringify("[REDACTED]");
     }
