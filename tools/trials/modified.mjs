@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { startDaemon } from "./daemon.mjs";
 import { approve, blockSource, codeOf, runSlow, TRIAL_LIMITS, writeSlowPack } from "./slow-pack.mjs";
 
-/** Longest time from the edit to the refusal that is allowed. Source: the acceptance, "refused within a second". */
+/** Longest time from the edit to the refusal that is allowed. Source: the threat model, "within a second". */
 const LIMIT_MS = 1_000;
 /** After this long an edit counts as never seen. */
 const GIVE_UP_MS = 15_000;
