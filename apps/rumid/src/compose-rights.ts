@@ -26,7 +26,7 @@ import type { SocketSettings } from "./config.ts";
 import type { Foundations } from "./foundations.ts";
 import { INSTALLATION_ROOT } from "./home.ts";
 import { PART } from "./parts.ts";
-import type { Make } from "./parts.ts";
+import type { Get, Make } from "./parts.ts";
 
 /** What key of the keyring signs cursors. Source: page "Trust", section 3. */
 const CURSOR_KEY_INFO = "rumi/cursor/v1";
@@ -119,17 +119,7 @@ export function makeRights(make: Make, given: RightsFoundations): void {
     PART.functions,
     (get) =>
       new PackFunctions(
-        {
-          catalog: get(PART.functionCatalog),
-          gate: get(PART.checks),
-          pool: get(PART.pool),
-          audit,
-          clock,
-          random,
-          logger,
-          logs: get(PART.logs),
-          redact,
-        },
+        { catalog: get(PART.functionCatalog), ...packCallDeps(get, foundations) },
         { maxResultBytes: config.maxResponseBytes },
       ),
   );
@@ -212,6 +202,11 @@ export function makeRights(make: Make, given: RightsFoundations): void {
         },
       ),
   );
+}
+
+/** What every call of a pack's code by name needs beside its catalog. */
+export function packCallDeps(get: Get, { audit, clock, logger, random, redact }: Foundations) {
+  return { gate: get(PART.checks), pool: get(PART.pool), logs: get(PART.logs), audit, clock, random, logger, redact };
 }
 
 function socketPlace(base: string, { gid, mode }: SocketSettings) {

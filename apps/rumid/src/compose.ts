@@ -45,7 +45,7 @@ import { bindDictionary } from "./bind-dictionary.ts";
 import { bindFlowWork, bindSchedules } from "./bind-flow-work.ts";
 import { bindLibs } from "./bind-libs.ts";
 import { bindRights } from "./bind-rights.ts";
-import { declaredOf, makeRights } from "./compose-rights.ts";
+import { declaredOf, makeRights, packCallDeps } from "./compose-rights.ts";
 import type { RightsFoundations } from "./compose-rights.ts";
 import type { Config } from "./config.ts";
 import { INSTALLATION_ROOT } from "./home.ts";
@@ -227,17 +227,7 @@ export function compose(
     ...vocabularyKernelHandlers({
       catalog: get(PART.vocabulary),
       converters: new PackConverters(
-        {
-          catalog: get(PART.vocabulary),
-          gate: get(PART.checks),
-          pool: get(PART.pool),
-          audit,
-          clock,
-          random,
-          logger,
-          logs: get(PART.logs),
-          redact,
-        },
+        { catalog: get(PART.vocabulary), ...packCallDeps(get, foundations) },
         { maxResultBytes: config.maxResponseBytes },
       ),
     }),
